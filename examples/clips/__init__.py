@@ -1,0 +1,1 @@
+"""The clips example: run `python -m examples.clips.build` to build its data anew."""

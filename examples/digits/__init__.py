@@ -1,0 +1,1 @@
+"""The digits example: run `python -m examples.digits.build` to build its data anew."""

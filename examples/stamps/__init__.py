@@ -1,0 +1,1 @@
+"""The stamps example: run `python -m examples.stamps.build` to build its data anew."""

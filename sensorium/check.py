@@ -1,0 +1,173 @@
+"""Everything that can fail, found before anything runs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sensorium.data.loader import Loader, Rows
+from sensorium.errors import CellError
+from sensorium.inference import batch_to_device
+from sensorium.model import Model
+from sensorium.prepare import Prepared, check_target_known, prepare
+from sensorium.recipe import read_recipe
+from sensorium.training.machine import choose_device, choose_micro_batch, choose_precision
+
+Say = Callable[[str], None]
+
+_SHOWN = 5
+
+
+def check_recipe(path: Path, sample: int, say: Say) -> bool:
+    """Checks schema, table, files, media, targets, sizes, memory, weights and disk, one line each.
+
+    Args:
+        path: of the recipe.
+        sample: rows whose media are decoded, spread over the table; 0 for all.
+        say: takes one line.
+
+    Returns:
+        Whether training can start. Cells that cannot be read are named, and stop it only where
+        `data.on_error` is "raise".
+
+    Raises:
+        SensoriumError: where nothing further can be checked.
+    """
+    recipe = read_recipe(path)
+    say(f"ok    recipe: {len(recipe.inputs)} inputs, {recipe.fusion.kind}, {len(recipe.outputs)} outputs")
+    prepared = prepare(recipe)
+    check_target_known(prepared)
+    sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.parts.items())
+    say(f"ok    table: {len(prepared.table):,} rows ({sizes})")
+    for report in prepared.duplicates:
+        say(f"warn  {report.line()}")
+    fine = _check_files(prepared, say)
+    fine &= _check_cells(prepared, sample, say)
+    fine &= _check_model(prepared, say)
+    say("ok    weights: every encoder starts from scratch; nothing is fetched")
+    return _check_disk(say) and fine
+
+
+def _check_files(prepared: Prepared, say: Say) -> bool:
+    """Looks for every file that a media column names."""
+    loader, problems, files = prepared.loader, [], 0
+    for name, bound in loader.inputs.items():
+        if not bound.column.media:
+            continue
+        for row, cell in enumerate(prepared.table.column(bound.source)):
+            if isinstance(cell, str) and not cell.startswith("data:"):
+                files += 1
+                try:
+                    loader.media.source(cell)
+                except CellError as error:
+                    problems.append(f"inputs.{name}, row {row}, file {cell[:200]}: {error.cause}")
+    if not problems:
+        say(
+            f"ok    files: {files:,} named, all there"
+            if files
+            else "ok    files: media lie in the table itself"
+        )
+        return True
+    return _problems("files", problems, loader, say)
+
+
+def _check_cells(prepared: Prepared, sample: int, say: Say) -> bool:
+    """Decodes cells of rows spread over the table."""
+    count = len(prepared.table)
+    rows: Rows = np.unique(np.linspace(0, count - 1, min(sample or count, count)).astype(np.int64))
+    loader = prepared.loader
+    before = loader.on_error
+    loader.on_error = "mark"
+    for _ in loader.batches(np.array_split(rows, max(1, len(rows) // 64))):
+        continue
+    loader.on_error = before
+    cells = [cell.line() for cell in loader.quarantine.cells()]
+    if not cells:
+        say(f"ok    cells: {len(rows):,} rows decoded, all readable")
+        return True
+    return _problems("cells", cells, loader, say)
+
+
+def _problems(what: str, lines: list[str], loader: Loader, say: Say) -> bool:
+    fatal = loader.on_error == "raise"
+    consequence = "training would stop there" if fatal else "each counts as missing"
+    say(f"{'fail' if fatal else 'warn'}  {what}: {len(lines):,} cannot be read; {consequence}")
+    for line in lines[:_SHOWN]:
+        say(f"      {line}")
+    if len(lines) > _SHOWN:
+        say(f"      ... and {len(lines) - _SHOWN:,} more")
+    return not fatal
+
+
+def _check_model(prepared: Prepared, say: Say) -> bool:
+    """Builds the model, runs one batch through it, and estimates the memory of a step."""
+    recipe, loader = prepared.recipe, prepared.loader
+    device = choose_device(recipe.training.device)
+    precision, reason = choose_precision(recipe.training.precision, device)
+    columns = {name: bound.column for name, bound in loader.inputs.items()}
+    model = Model(recipe, columns, {name: bound.column for name, bound in loader.targets.items()})
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    micro = choose_micro_batch(recipe.training.micro_batch, recipe.training.batch_size, model, device)
+    say(f"ok    model: {parameters:,} parameters, {precision} ({reason}), {micro} rows a pass")
+    needed = parameters * 16 + _activation_bytes(model, prepared, micro)
+    free = _free_memory(device)
+    if free is None or needed < 0.8 * free:
+        say(f"ok    memory: about {_size(needed)} a step{f' of {_size(free)} free' if free else ''}")
+        return True
+    say(
+        f"fail  memory: about {_size(needed)} a step, {_size(free)} free; lower training.batch_size or micro_batch"
+    )
+    return False
+
+
+def _activation_bytes(model: Model, prepared: Prepared, rows: int) -> int:
+    """Bytes that one forward pass keeps for the backward pass, counted once for each storage."""
+    kept: dict[int, int] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    decoded = prepared.loader.batch(prepared.parts["train"][:rows])
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.train()(batch_to_device(decoded, torch.device("cpu")))
+    return sum(kept.values())
+
+
+def _free_memory(device: torch.device) -> int | None:
+    """Bytes free on the device; None where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    path = Path("/proc/meminfo")
+    if path.exists():
+        fields = dict(line.split(":") for line in path.read_text().splitlines())
+        return int(fields["MemAvailable"].split()[0]) * 1024
+    return None
+
+
+def _check_disk(say: Say) -> bool:
+    """Whether runs/ can be made here, and how much room there is."""
+    here = Path.cwd()
+    if not os.access(here, os.W_OK):
+        say(
+            f"fail  disk: {here} cannot be written, and run folders are made there; choose another with --runs"
+        )
+        return False
+    free = shutil.disk_usage(here).free
+    if free < 2**30:
+        say(f"fail  disk: only {_size(free)} free here")
+        return False
+    say(f"ok    disk: {_size(free)} free")
+    return True
+
+
+def _size(count: int) -> str:
+    for unit, size in (("GB", 10**9), ("MB", 10**6)):
+        if count >= size:
+            return f"{count / size:.1f} {unit}"
+    return f"{count / 1000:.0f} kB"

@@ -1,0 +1,159 @@
+"""The command line: one verb, one function."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    name="sensorium",
+    help="From a table of text, pictures, sound, video and numbers to a trained, evaluated model.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+RecipePath = Annotated[Path, typer.Argument(help="recipe.yaml")]
+RunPath = Annotated[Path, typer.Argument(help="runs/NAME, or a saved model")]
+
+
+@app.command()
+def init(
+    data: Annotated[Path, typer.Argument(help="table: a file, a folder, or a glob in quotes")],
+    target: Annotated[list[str], typer.Option("--target", help="column to predict; may be given again")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="where to write")] = Path("recipe.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
+) -> None:
+    """Look at a table and write a commented recipe."""
+    from sensorium.draft import draft_recipe
+
+    _refuse_to_overwrite(output, force)
+    draft = draft_recipe(data, target, output.resolve().parent)
+    output.write_text(draft.text, encoding="utf-8")
+    for line in draft.reasons:
+        typer.echo(line)
+    typer.echo(f"wrote {output}; next: sensorium check {output}")
+
+
+@app.command()
+def check(
+    recipe: RecipePath,
+    rows: Annotated[int, typer.Option(help="rows decoded to test the media; 0 for all")] = 200,
+) -> None:
+    """Find everything that can fail, before anything runs."""
+    from sensorium.check import check_recipe
+
+    if not check_recipe(recipe, rows, typer.echo):
+        raise typer.Exit(1)
+
+
+@app.command()
+def train(
+    recipe: RecipePath,
+    runs: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="throw away what the run folder holds")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="a few steps, to see that it runs and how long")
+    ] = False,
+) -> None:
+    """Train, or go on where training stopped; writes runs/NAME."""
+    from rich.console import Console
+
+    from sensorium.fit import dry_run_recipe, train_recipe
+    from sensorium.recipe import read_recipe
+    from sensorium.training.progress import Terminal
+
+    reporter = Terminal(Console())
+    if dry_run:
+        dry_run_recipe(read_recipe(recipe), reporter)
+        return
+    folder = train_recipe(read_recipe(recipe), runs, reporter, fresh=fresh)
+    typer.echo(f"trained; next: sensorium evaluate {folder}")
+
+
+@app.command()
+def evaluate(
+    run: RunPath,
+    data: Annotated[
+        Path | None, typer.Argument(help="table; default: the test part of the training table")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="default: RUN/evaluation")] = None,
+) -> None:
+    """Measure a model; writes report.html and report.json."""
+    from rich.console import Console
+
+    from sensorium.evaluation import evaluate_run, print_evaluation, write_report
+
+    evaluation = evaluate_run(run, data)
+    report = write_report(evaluation, output or run / "evaluation")
+    print_evaluation(evaluation, Console())
+    typer.echo(f"wrote {report}")
+
+
+@app.command()
+def predict(
+    run: RunPath,
+    data: Annotated[Path, typer.Argument(help="table of new rows")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .csv or .jsonl")],
+    media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
+) -> None:
+    """Predict every row of a table, in its order, under its key."""
+    from sensorium.data.table import read_table
+    from sensorium.data.write import check_writable, write_table
+    from sensorium.predict import load
+
+    check_writable(output)
+    predictor = load(run)
+    predictions = predictor.predict_table(read_table(data, media_root))
+    write_table(predictions, output)
+    for cell in predictor.unreadable[:20]:
+        typer.echo(cell.line(), err=True)
+    if len(predictor.unreadable) > 20:
+        typer.echo(f"... and {len(predictor.unreadable) - 20} more cells that could not be read", err=True)
+    typer.echo(f"wrote {predictions.num_rows} rows to {output}")
+
+
+def _refuse_to_overwrite(path: Path, force: bool) -> None:
+    from sensorium.errors import SensoriumError
+
+    if path.exists() and not force:
+        raise SensoriumError(f"{path} exists; --force writes over it")
+
+
+def _version(show: bool) -> None:
+    if show:
+        from sensorium import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
+    ] = False,
+) -> None:
+    """Runs before every verb."""
+
+
+def main(arguments: list[str] | None = None) -> Any:
+    """Runs the command line; an error meant for the user becomes one line, and exit code 1."""
+    from sensorium.errors import SensoriumError
+
+    try:
+        app(arguments)
+    except SensoriumError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("stopped; everything is saved: give the same command to go on", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

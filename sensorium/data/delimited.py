@@ -1,0 +1,122 @@
+"""CSV and TSV: every cell is text, and what else it may be is decided here.
+
+A column is boolean, integer, float or ISO 8601 date only if all of its cells are; the empty cell is missing;
+words such as NA or null are missing only in a column of numbers (they may be names elsewhere); whole numbers
+with leading zeros, a plus sign or more than 18 digits stay text, because they are identifiers.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+
+from sensorium.errors import TableError
+
+DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_DATE = r"\d{4}-\d{2}-\d{2}"
+_MISSING_NUMBERS = ["NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "none", "-"]
+# The first pattern that all cells of a column match gives its type.
+_CSV_TYPES: tuple[tuple[str, pa.DataType], ...] = (
+    (r"^(?i:true|false)$", pa.bool_()),
+    (r"^(0|-?[1-9][0-9]{0,17})$", pa.int64()),
+    (r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$", pa.float64()),
+    (rf"^{_DATE}$", pa.date32()),
+    (rf"^{_DATE}[ T]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d{{1,6}})?)?$", pa.timestamp("us")),
+    (
+        rf"^{_DATE}[ T]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d{{1,6}})?)?(Z|[+-]\d{{2}}:?\d{{2}})$",
+        pa.timestamp("us", "UTC"),
+    ),
+)
+
+
+def read_delimited(path: Path) -> pa.Table:
+    """CSV or TSV, UTF-8 with or without a byte order mark → columns of text, empty cells null."""
+    delimiter = DELIMITERS[path.suffix.lower()]
+    names = _header(path, delimiter)
+    try:
+        return pyarrow.csv.read_csv(
+            path,
+            read_options=pyarrow.csv.ReadOptions(
+                column_names=names, skip_rows_after_names=1, block_size=1 << 24
+            ),
+            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.large_string()),
+                null_values=[""],
+                strings_can_be_null=True,
+            ),
+        )
+    except pa.ArrowInvalid as error:
+        for _ in _delimited_rows(path, delimiter):  # says which line is wrong
+            continue
+        raise TableError(f"{path} cannot be read: {str(error)[:60]}") from error
+
+
+def infer_types(table: pa.Table) -> pa.Table:
+    """Columns of text → booleans, integers, floats and dates where every cell is one."""
+    columns = [_typed(table.column(index)) for index in range(table.num_columns)]
+    return pa.table(columns, names=table.column_names)
+
+
+def _typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    present = cells.drop_null()
+    if not len(present):
+        return cells
+    without_words = present.filter(pc.invert(_says_missing(present)))
+    for pattern, kind in _CSV_TYPES:
+        numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
+        wanted = without_words if numeric else present
+        if not len(wanted) or not pc.all(pc.match_substring_regex(wanted, pattern)).as_py():
+            continue
+        typed = pc.if_else(_says_missing(cells), None, cells) if numeric else cells
+        try:
+            return (pc.utf8_lower(typed) if pa.types.is_boolean(kind) else typed).cast(kind)
+        except pa.ArrowInvalid:  # such as the 30th of February: the cells stay text
+            return cells
+    return cells
+
+
+def _says_missing(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.is_in(cells, value_set=pa.array(_MISSING_NUMBERS, cells.type))
+
+
+def _header(path: Path, delimiter: str) -> list[str]:
+    names = next(_delimited_rows(path, delimiter), None)
+    if names is None:
+        raise TableError(f"{path} is empty: its first line must name the columns")
+    for name in names:
+        if names.count(name) > 1:
+            raise TableError(f"{path}, line 1: two columns are named {name!r}; rename one of them")
+    return names
+
+
+def _delimited_rows(path: Path, delimiter: str) -> Iterator[list[str]]:
+    """Rows as Python's csv reads them; raises TableError with the line that is wrong."""
+    csv.field_size_limit(2**31 - 1)  # a cell may hold a picture in base64
+    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        reader = csv.reader(_checked_lines(lines, path), delimiter=delimiter, strict=True)
+        width, before = 0, 0
+        try:
+            for row in reader:
+                if row and width and len(row) != width:
+                    raise TableError(
+                        f"{path}, line {before + 1}: {len(row)} cells where line 1 names {width} columns; "
+                        "put cells with separators or line breaks in double quotes"
+                    )
+                width, before = width or len(row), reader.line_num
+                if row:
+                    yield row
+        except csv.Error as error:
+            raise TableError(f"{path}, line {before + 1}: {error}") from error
+
+
+def _checked_lines(lines: Iterator[str], path: Path) -> Iterator[str]:
+    for number, line in enumerate(lines, start=1):
+        if not line.isascii() and any("\ud800" <= character <= "\udfff" for character in line):
+            raise TableError(f"{path}, line {number}: the text is not UTF-8; save the file as UTF-8")
+        yield line

@@ -1,0 +1,318 @@
+"""Pictures: any common format → RGB of one size."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+import simplejpeg
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageFile,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+from pydantic import BeforeValidator, Field
+
+from sensorium.config import Config
+from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
+from sensorium.data.media import Limits, Source, file_format, recognise_media
+from sensorium.errors import CellError
+
+Resize = Literal["crop", "stretch", "pad"]
+Side = Annotated[int, Field(ge=1, le=8192)]
+Size = Side | tuple[Side, Side]
+
+
+class AugmentConfig(Config):
+    """Random changes to training pictures, drawn anew for every row; made on the model's side."""
+
+    flip: bool = Field(False, description="mirror half of the pictures left to right")
+    shift: float = Field(0.1, description="largest shift, fraction of the side", ge=0, le=1)
+    scale: float = Field(0.2, description="largest change of size, fraction", ge=0, lt=1)
+    rotate: float = Field(10.0, description="largest turn, degrees", ge=0, le=180)
+    brightness: float = Field(0.2, description="largest change of brightness, fraction", ge=0, le=1)
+    contrast: float = Field(0.2, description="largest change of contrast, fraction", ge=0, le=1)
+    erase: float = Field(0.0, description="chance that a random rectangle is blanked", ge=0, le=1)
+
+
+def _from_switch(value: object) -> object:
+    if isinstance(value, bool):
+        return AugmentConfig() if value else None
+    return value
+
+
+Augment = Annotated[
+    AugmentConfig | None, BeforeValidator(_from_switch, json_schema_input_type=AugmentConfig | bool | None)
+]
+
+
+class ImageConfig(ColumnConfig):
+    """What a recipe may say about a column of pictures."""
+
+    size: Size = Field(128, description="pixels: one number, or [height, width]")
+    resize: Resize = Field("crop", description="keep the middle (crop), distort (stretch), add borders (pad)")
+    augment: Augment = Field(AugmentConfig(), description="random changes in training; false for none")
+
+
+class ImageColumn(Column):
+    """Pictures, decoded to RGB uint8 `(3, H, W)`; a batch is `(B, 3, H, W)` uint8 with mask `(B, 1)`.
+
+    Reads JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF. EXIF orientation is applied, transparency
+    is composed on white, 16 bit samples are scaled to 8, colour profiles are ignored.
+
+    Args:
+        config: what the recipe says.
+
+    Attributes:
+        height: H, pixels.
+        width: W, pixels.
+    """
+
+    Config: ClassVar[type[ColumnConfig]] = ImageConfig
+    media: ClassVar[bool] = True
+
+    def __init__(self, config: ImageConfig) -> None:
+        self.config = config
+        self.height, self.width = height_and_width(config.size)
+
+    def decode(self, cell: Source) -> Array:
+        """One picture → uint8 `(3, H, W)`, RGB.
+
+        Raises:
+            CellError: not a picture of a known format, damaged or cut short, or above the pixel limit.
+        """
+        resize = self.config.resize
+        return fit(_read(cell, self.height, self.width, resize), self.height, self.width, resize)
+
+    def collate(self, cells: Sequence[Array | None]) -> Cells:
+        """Decoded pictures → `(B, 3, H, W)` uint8, mask `(B, 1)`; a missing picture is all zero."""
+        values = np.zeros((len(cells), 3, self.height, self.width), np.uint8)
+        mask = np.zeros((len(cells), 1), np.bool_)
+        for row, cell in enumerate(cells):
+            if cell is not None:
+                values[row], mask[row] = cell, True
+        return Cells(values, mask)
+
+    @classmethod
+    def recognise(cls, profile: Profile) -> Recognised | None:
+        """Recognises a column whose cells look like pictures."""
+        return recognise_media(profile, "image")
+
+    def cache_key(self) -> str:
+        """Changes whenever `decode` would return something else."""
+        return f"image 1 {self.height}x{self.width} {self.config.resize}"
+
+
+def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    """A recipe's size as (height, width)."""
+    return (size, size) if isinstance(size, int) else size
+
+
+def scaled_size(width: int, height: int, to_height: int, to_width: int, resize: Resize) -> tuple[int, int]:
+    """(width, height) of the whole picture once scaled: it covers the target (crop) or fits into it (pad)."""
+    if resize == "stretch":
+        return to_width, to_height
+    across, down = to_width / width, to_height / height
+    scale = max(across, down) if resize == "crop" else min(across, down)
+    return max(1, math.ceil(width * scale - 1e-6)), max(1, math.ceil(height * scale - 1e-6))
+
+
+def fit(picture: Image.Image, height: int, width: int, resize: Resize) -> Array:
+    """An RGB picture → uint8 `(3, height, width)`, scaled with antialiasing; borders (pad) are black."""
+    box = _middle(picture.width, picture.height, width / height) if resize == "crop" else None
+    inner = (width, height)
+    if resize == "pad":
+        fitted = scaled_size(picture.width, picture.height, height, width, resize)
+        inner = min(fitted[0], width), min(fitted[1], height)
+    scaled = picture.resize(inner, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    if inner != (width, height):
+        canvas = Image.new("RGB", (width, height))
+        canvas.paste(scaled, ((width - inner[0]) // 2, (height - inner[1]) // 2))
+        scaled = canvas
+    return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
+
+
+def check_pixels(width: int, height: int, limits: Limits) -> None:
+    """Refuses a picture by its header's size.
+
+    Raises:
+        CellError: when it has more pixels than allowed.
+    """
+    if width * height > limits.max_pixels:
+        raise CellError(
+            f"{width:,} x {height:,} pixels are more than the limit of {limits.max_pixels:,}",
+            "make the picture smaller or raise max_pixels",
+        )
+
+
+# The classes are called directly because Image.open warns about large pictures on its own terms, and
+# silencing a warning is not safe among threads; our limit is checked on the header instead. It also
+# means that no other format (PostScript runs a program) is ever tried.
+_READERS: dict[str, type[ImageFile.ImageFile]] = {
+    "JPEG": JpegImagePlugin.JpegImageFile,
+    "PNG": PngImagePlugin.PngImageFile,
+    "GIF": GifImagePlugin.GifImageFile,
+    "WebP": WebPImagePlugin.WebPImageFile,
+    "BMP": BmpImagePlugin.BmpImageFile,
+    "TIFF": TiffImagePlugin.TiffImageFile,
+}
+
+# All that Pillow's readers raise on damaged files; OSError also when the content ends too early.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    EOFError,
+    ArithmeticError,
+    AttributeError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+    Warning,  # where the user turns warnings into errors: Pillow warns about damaged TIFF tags
+)
+
+
+def _read(source: Source, height: int, width: int, resize: Resize) -> Image.Image:
+    """The picture upright, in RGB, at least as large as `fit` needs it."""
+    title, _ = file_format(source.head())
+    if title not in _READERS:
+        raise CellError(
+            "the file is not a picture of a known format", f"convert it to one of {', '.join(_READERS)}"
+        )
+    try:
+        if title == "JPEG":
+            return _read_jpeg(source.read(), source.limits, height, width, resize)
+        with source.open() as stream, _READERS[title](stream) as picture:
+            return _read_with_pillow(picture, source.limits)
+    except MemoryError as error:
+        raise CellError("the picture does not fit into memory", "make it smaller") from error
+    except _DAMAGE as error:
+        raise CellError(f"the {title} file is damaged or cut short", "replace the file") from error
+
+
+def _read_jpeg(content: bytes, limits: Limits, height: int, width: int, resize: Resize) -> Image.Image:
+    """Decoded at the smallest of libjpeg's scales (n/8) that is still large enough."""
+    rows, columns, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
+    check_pixels(columns, rows, limits)
+    if colours not in ("YCbCr", "RGB", "Gray", "GRAY"):  # CMYK and YCCK
+        return _read_jpeg_with_pillow(content, limits)
+    orientation = exif_orientation(_jpeg_exif(content))
+    if orientation >= 5:  # the file's rows are the picture's columns
+        height, width = width, height
+    needed = scaled_size(columns, rows, height, width, resize)
+    try:
+        pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=needed[1], min_width=needed[0])
+    except ValueError as error:
+        if any(words in str(error).lower() for words in _JPEG_DAMAGE):
+            raise
+        return _read_jpeg_with_pillow(content, limits)
+    return _turned(Image.fromarray(pixels), orientation)
+
+
+# libjpeg's warnings that mean lost pixels; others (stray bytes between segments, which cameras write) do not.
+_JPEG_DAMAGE = ("premature end", "bad huffman", "instead of rst")
+
+
+def _read_jpeg_with_pillow(content: bytes, limits: Limits) -> Image.Image:
+    with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as picture:
+        return _read_with_pillow(picture, limits)
+
+
+def _read_with_pillow(picture: ImageFile.ImageFile, limits: Limits) -> Image.Image:
+    check_pixels(picture.width, picture.height, limits)
+    picture.load()
+    # Pillow turns a TIFF upright by itself; for the others the EXIF block is in `info`.
+    exif = b"" if isinstance(picture, TiffImagePlugin.TiffImageFile) else picture.info.get("exif", b"")
+    return _turned(_to_rgb(picture), exif_orientation(exif))
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    """Any mode of Pillow's → RGB, with transparency composed on white and 16 bits scaled to 8."""
+    if picture.mode.startswith("I"):
+        return _from_16_bit(picture)
+    if picture.mode == "F":
+        raise CellError("the picture has floating-point samples", "convert it to 8 or 16 bits a sample")
+    if picture.has_transparency_data:
+        clear = picture.convert("RGBA")
+        white = Image.new("RGBA", clear.size, "white")
+        return Image.alpha_composite(white, clear).convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
+
+
+def _from_16_bit(picture: Image.Image) -> Image.Image:
+    samples = np.asarray(picture).astype(np.int64)
+    if samples.min() < 0 or samples.max() > 65535:
+        raise CellError("the picture has 32 bit samples", "convert it to 8 or 16 bits a sample")
+    return Image.fromarray(((samples + 128) // 257).astype(np.uint8)).convert("RGB")
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _turned(picture: Image.Image, orientation: int) -> Image.Image:
+    """Upright, for an EXIF orientation from 1 to 8."""
+    return picture.transpose(_TURNS[orientation]) if orientation in _TURNS else picture
+
+
+def exif_orientation(block: bytes) -> int:
+    """The orientation an EXIF block says, 1 to 8; 1 where it is broken (CIPA DC-008 Exif 3.0, tag 0x0112).
+
+    Read here because Pillow's parser warns about each damaged block, and photographs hold many.
+    """
+    block = block.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(block[:4])
+    if order is None or len(block) < 10:
+        return 1
+    (start,) = struct.unpack_from(order + "I", block, 4)
+    if start + 2 > len(block):
+        return 1
+    (count,) = struct.unpack_from(order + "H", block, start)
+    for entry in range(start + 2, min(start + 2 + 12 * count, len(block) - 11), 12):
+        tag, kind, _, value = struct.unpack_from(order + "HHIH", block, entry)
+        if tag == 0x0112 and kind == 3 and 1 <= value <= 8:
+            return int(value)
+    return 1
+
+
+def _jpeg_exif(content: bytes) -> bytes:
+    """The EXIF block of a JPEG file, b"" when it has none (ITU-T T.81, annex B: marker segments)."""
+    position = 2
+    while position + 4 <= len(content) and content[position] == 0xFF:
+        marker = content[position + 1]
+        if marker == 0xFF:  # fill byte
+            position += 1
+            continue
+        length = int.from_bytes(content[position + 2 : position + 4], "big")
+        if marker == 0xE1 and content[position + 4 : position + 10] == b"Exif\0\0":
+            return content[position + 4 : position + 2 + length]
+        if marker in (0xD9, 0xDA):  # end of the picture, start of the pixels
+            return b""
+        position += 2 + length
+    return b""
+
+
+def _middle(width: int, height: int, aspect: float) -> tuple[float, float, float, float]:
+    """The largest centred box (left, top, right, bottom) of the wanted width / height."""
+    across, down = min(width, height * aspect), min(height, width / aspect)
+    left, top = (width - across) / 2, (height - down) / 2
+    return left, top, left + across, top + down

@@ -1,0 +1,245 @@
+"""From rows of a table to numpy batches: decoded in threads ahead of use, in a fixed order, in bounded memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sensorium.data.cache import Cache
+from sensorium.data.column import Array, Cells, Column
+from sensorium.data.media import Media, Source
+from sensorium.data.table import Table
+from sensorium.errors import CellError, SensoriumError
+
+Rows = npt.NDArray[np.int64]
+
+
+class BoundColumn(NamedTuple):
+    """A column of the recipe, and the table column that it reads."""
+
+    source: str
+    column: Column
+
+
+class DecodedBatch(NamedTuple):
+    """Rows decoded.
+
+    Attributes:
+        rows: `(B,)` int64 positions in the table, in the order asked for.
+        inputs: input name → cells.
+        targets: output name → cells.
+    """
+
+    rows: Rows
+    inputs: dict[str, Cells]
+    targets: dict[str, Cells]
+
+
+class BadCell(NamedTuple):
+    """A cell that could not be read. It was treated as missing; no other row's cell stands in for it."""
+
+    row: int
+    key: str
+    column: str
+    file: str
+    cause: str
+    advice: str
+
+    def line(self) -> str:
+        """One line for the user."""
+        place = f"row {self.row}{f' ({self.key})' if self.key else ''}, column {self.column}"
+        file = f", file {self.file}" if self.file else ""
+        return f"{place}{file}: {self.cause}{f'; {self.advice}' if self.advice else ''}"
+
+
+@dataclass
+class Quarantine:
+    """Every cell that could not be read, once each, in the order of rows."""
+
+    _cells: dict[tuple[int, str], BadCell] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def add(self, cell: BadCell) -> None:
+        """Notes a cell; noting it again changes nothing."""
+        with self._lock:
+            self._cells.setdefault((cell.row, cell.column), cell)
+
+    def cells(self) -> list[BadCell]:
+        """Sorted by row, then column."""
+        with self._lock:
+            return [self._cells[place] for place in sorted(self._cells)]
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+
+class Loader:
+    """Decodes rows of one table.
+
+    Args:
+        table: the rows.
+        inputs: input name → bound, fitted column.
+        targets: output name → bound, fitted column; empty when predicting.
+        media: finds the files that cells name.
+        cache: where decoded media are kept, or None.
+        on_error: "mark" treats an unreadable cell as missing and notes it; "raise" stops.
+        key: columns that name a row in messages.
+        threads: decoding threads; default one per core, at most 8.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        inputs: dict[str, BoundColumn],
+        targets: dict[str, BoundColumn],
+        media: Media,
+        cache: Cache | None = None,
+        on_error: Literal["mark", "raise"] = "mark",
+        key: Sequence[str] = (),
+        threads: int | None = None,
+    ) -> None:
+        self.table = table
+        self.inputs = inputs
+        self.targets = targets
+        self.media = media
+        self.cache = cache
+        self.on_error = on_error
+        self.key = [name for name in key if name in table.names]
+        self.threads = threads or min(8, os.cpu_count() or 1)
+        self.quarantine = Quarantine()
+
+    def batches(self, plan: Iterable[Rows]) -> Iterator[DecodedBatch]:
+        """Batches in the order of `plan`, decoded ahead; at most `threads + 2` batches are held.
+
+        Raises:
+            SensoriumError: at the first unreadable cell, where `on_error` is "raise".
+        """
+        waiting: deque[Future[DecodedBatch]] = deque()
+        with ThreadPoolExecutor(self.threads, thread_name_prefix="decode") as pool:
+            try:
+                for rows in plan:
+                    waiting.append(pool.submit(self.batch, rows))
+                    if len(waiting) > self.threads + 1:
+                        yield waiting.popleft().result()
+                while waiting:
+                    yield waiting.popleft().result()
+            finally:
+                for future in waiting:
+                    future.cancel()
+
+    def batch(self, rows: Rows) -> DecodedBatch:
+        """Decodes some rows."""
+        return DecodedBatch(
+            rows=np.asarray(rows, dtype=np.int64),
+            inputs={name: self._cells(name, bound, rows) for name, bound in self.inputs.items()},
+            targets={name: self._cells(name, bound, rows) for name, bound in self.targets.items()},
+        )
+
+    def row_key(self, row: int) -> str:
+        """The row's key in words, such as `id=7`."""
+        return ", ".join(f"{name}={self.table.cell(name, row)}" for name in self.key)
+
+    def _cells(self, name: str, bound: BoundColumn, rows: Rows) -> Cells:
+        if bound.source not in self.table.names:
+            return bound.column.collate([None] * len(rows))
+        return bound.column.collate([self._decode(name, bound, int(row)) for row in rows])
+
+    def _decode(self, name: str, bound: BoundColumn, row: int) -> Array | None:
+        """One cell; None where it is missing, or unreadable and marked so."""
+        cell = self.table.cell(bound.source, row)
+        if cell is None:
+            return None
+        source: Source | None = None
+        try:
+            if not bound.column.media:
+                return bound.column.decode(cell)
+            source = self.media.source(cell)
+            return self._decode_media(bound.column, source)
+        except CellError as error:
+            file = source.name if source else _file_name(bound.column, cell)
+            bad = BadCell(row, self.row_key(row), bound.source, file, error.cause, error.advice)
+        if self.on_error == "raise":
+            raise SensoriumError(
+                f"{self.table.source}: {bad.line()} (data.on_error: mark goes on without it)"
+            )
+        self.quarantine.add(bad)
+        return None
+
+    def _decode_media(self, column: Column, source: Source) -> Array:
+        if self.cache is None:
+            return column.decode(source)
+        digest, key = source.digest(), column.cache_key()
+        found = self.cache.get(digest, key)
+        if found is None:
+            found = column.decode(source)
+            self.cache.put(digest, key, found, source.size())
+        return found
+
+
+def _file_name(column: Column, cell: Any) -> str:
+    """What to call a media cell whose file could not even be found."""
+    return cell[:200] if column.media and isinstance(cell, str) and not cell.startswith("data:") else ""
+
+
+def fit_columns(table: Table, rows: Rows, columns: Iterable[BoundColumn]) -> None:
+    """Fits every column on the training rows alone. Cells that cannot be read are left out by the column."""
+    for bound in columns:
+        if not bound.column.media:
+            cells = (table.cell(bound.source, int(row)) for row in rows)
+            bound.column.fit(cell for cell in cells if cell is not None)
+
+
+def plan_batches(
+    rows: Rows,
+    batch_size: int,
+    lengths: npt.NDArray[np.int64] | None = None,
+    generator: np.random.Generator | None = None,
+) -> list[Rows]:
+    """Cuts rows into batches.
+
+    Args:
+        rows: positions in the table.
+        batch_size: rows of a batch; the last may be smaller.
+        lengths: a length for every entry of `rows`; rows of similar length then share a batch, within
+            windows of 50 batches, so that little is spent on padding and order stays nearly random.
+        generator: shuffles rows and batches; None keeps the order given.
+
+    Returns:
+        Batches of positions; every row in exactly one of them.
+    """
+    order = np.arange(len(rows)) if generator is None else generator.permutation(len(rows))
+    if lengths is not None:
+        window = 50 * batch_size
+        parts = [order[start : start + window] for start in range(0, len(order), window)]
+        order = np.concatenate([part[np.argsort(lengths[part], kind="stable")] for part in parts] or [order])
+    batches = [rows[order[start : start + batch_size]] for start in range(0, len(order), batch_size)]
+    if generator is not None and lengths is not None:
+        batches = [batches[index] for index in generator.permutation(len(batches))]
+    return batches
+
+
+def row_lengths(table: Table, rows: Rows, columns: Iterable[BoundColumn]) -> npt.NDArray[np.int64] | None:
+    """A cheap length of every row: characters of its texts plus bytes of its sounds; None without either."""
+    from sensorium.data.audio import AudioColumn
+    from sensorium.data.text import TextColumn
+
+    lengths = np.zeros(len(rows), dtype=np.int64)
+    found = False
+    for bound in columns:
+        if isinstance(bound.column, TextColumn | AudioColumn) and bound.source in table.names:
+            found = True
+            cells = (table.cell(bound.source, int(row)) for row in rows)
+            lengths += np.fromiter((_length(cell) for cell in cells), np.int64, len(rows))
+    return lengths if found else None
+
+
+def _length(cell: Any) -> int:
+    return len(cell) if isinstance(cell, str | bytes) else 0

@@ -1,0 +1,40 @@
+"""Encoders: one type of column each → tokens. To add one: its class here, and a line in the table."""
+
+from __future__ import annotations
+
+from sensorium.encoders.audio import CNNAudio, LSTMAudio, TransformerAudio
+from sensorium.encoders.image import CNNImage, ViTImage
+from sensorium.encoders.resnet import ResNet18, ResNet34, ResNet50
+from sensorium.encoders.tabular import (
+    EmbeddingCategories,
+    EmbeddingCategory,
+    MLPNumber,
+    TokenCategories,
+    TokenCategory,
+    TokenNumber,
+)
+from sensorium.encoders.text import CNNText, GRUText, LSTMText, MeanText, TransformerText
+from sensorium.encoders.video import FramesVideo
+
+ENCODERS = {
+    "text": {
+        "mean": MeanText,
+        "cnn": CNNText,
+        "lstm": LSTMText,
+        "gru": GRUText,
+        "transformer": TransformerText,
+    },
+    "image": {
+        "cnn": CNNImage,
+        "resnet18": ResNet18,
+        "resnet34": ResNet34,
+        "resnet50": ResNet50,
+        "vit": ViTImage,
+    },
+    "audio": {"cnn": CNNAudio, "lstm": LSTMAudio, "transformer": TransformerAudio},
+    "video": {"frames": FramesVideo},
+    "number": {"mlp": MLPNumber, "token": TokenNumber},
+    "category": {"embedding": EmbeddingCategory, "token": TokenCategory},
+    "categories": {"embedding": EmbeddingCategories, "token": TokenCategories},
+}
+"""Type of column → kind → encoder; the first kind of a type is its default."""

@@ -1,0 +1,92 @@
+"""Video: each frame as a picture, then the frames in their order."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sensorium.batch import Raw, Tokens, masked_mean
+from sensorium.config import Config
+from sensorium.encoders.augment import ImageStem
+from sensorium.encoders.image import CNNImage, CNNImageConfig, ViTImage, ViTImageConfig
+from sensorium.encoders.resnet import (
+    ResNet18,
+    ResNet18Config,
+    ResNet34,
+    ResNet34Config,
+    ResNet50,
+    ResNet50Config,
+)
+from sensorium.layers import Recurrent, Transformer, sinusoidal_positions
+
+if TYPE_CHECKING:
+    from sensorium.data.video import VideoColumn
+
+IMAGES = {"cnn": CNNImage, "resnet18": ResNet18, "resnet34": ResNet34, "resnet50": ResNet50, "vit": ViTImage}
+"""What may look at a frame."""
+
+
+def _small_image() -> CNNImageConfig:
+    return CNNImageConfig(channels=[16, 32, 64, 128], pool="mean")
+
+
+class FramesVideoConfig(Config):
+    """A picture encoder for every frame, then a mean, a recurrence or attention over time."""
+
+    kind: Literal["frames"] = "frames"
+    image: CNNImageConfig | ResNet18Config | ResNet34Config | ResNet50Config | ViTImageConfig = Field(
+        default_factory=_small_image, description="what looks at each frame", discriminator="kind"
+    )
+    time: Literal["mean", "lstm", "transformer"] = Field("lstm", description="what joins the frames")
+    hidden: int = Field(64, description="width of one direction's state (lstm)", ge=1)
+    depth: int = Field(2, description="blocks (transformer)", ge=1)
+    heads: int = Field(4, description="attention heads (transformer)", ge=1)
+    dropout: float = Field(0.2, description="share of values dropped in training", ge=0, lt=1)
+
+
+class FramesVideo(nn.Module):
+    """A clip's frames through one picture encoder, the mean of each frame's places, then time.
+
+    Only real frames are looked at, and all frames of a clip are augmented alike. `time: mean` gives one
+    token a clip, the others one token a frame; `dim` is the picture encoder's, or with `lstm` twice
+    `hidden` (Donahue et al. 2014, arXiv 1411.4389).
+
+    A clip's sound is an input of its own: give the recipe a second input of type audio that names the same
+    table column, and the fusion brings the two together.
+    """
+
+    Config = FramesVideoConfig
+
+    def __init__(self, config: FramesVideoConfig, column: VideoColumn) -> None:
+        super().__init__()
+        self.stem = ImageStem(column.config.augment)
+        self.image = IMAGES[config.image.kind](config.image, column)
+        width = self.image.dim
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = Recurrent("lstm", width, config.hidden) if config.time == "lstm" else None
+        self.transformer = (
+            Transformer(width, config.depth, config.heads, config.dropout)
+            if config.time == "transformer"
+            else None
+        )
+        self.dim = self.recurrent.dim if self.recurrent else width
+
+    def forward(self, raw: Raw) -> Tokens:
+        """`(B, frames, 3, H, W)` uint8 → `(B, frames, dim)`, or `(B, 1, dim)` with `time: mean`."""
+        frames = self.dropout(self._frames(raw))
+        if self.recurrent is not None:
+            return Tokens(self.dropout(self.recurrent(frames, raw.mask)), raw.mask)
+        if self.transformer is not None:
+            positions = sinusoidal_positions(frames.shape[1], self.dim, frames.device)
+            return Tokens(self.transformer(frames + positions, raw.mask), raw.mask)
+        return Tokens(masked_mean(frames, raw.mask).unsqueeze(1), raw.mask.any(dim=1, keepdim=True))
+
+    def _frames(self, raw: Raw) -> Tensor:
+        """`(B, frames, width)`, zero where there is no frame."""
+        clip = raw.mask.nonzero()[:, 0]
+        seen = self.image.features(self.stem(raw.values[raw.mask], clip)).mean(dim=1)
+        frames = seen.new_zeros(*raw.mask.shape, seen.shape[-1])
+        return frames.masked_scatter(raw.mask.unsqueeze(-1), seen)

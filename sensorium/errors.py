@@ -1,0 +1,54 @@
+"""What goes wrong, said to the user: what, where, and what to do next."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class SensoriumError(Exception):
+    """Base of every error that is meant to be read by a user; the command line prints it as one line."""
+
+
+class RecipeError(SensoriumError):
+    """The recipe cannot be used as it is written."""
+
+
+class TableError(SensoriumError):
+    """The table cannot be read, or lacks what the recipe asks of it."""
+
+
+class CellError(SensoriumError):
+    """One cell cannot be read. Raised by a column's `decode` with the cause alone; the loader adds the place.
+
+    Args:
+        cause: what is wrong with the cell, in words, without its contents.
+        advice: what the user can do next.
+    """
+
+    def __init__(self, cause: str, advice: str = "") -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.advice = advice
+
+
+class MissingPackage(SensoriumError):
+    """An optional package is needed and not installed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Imports an optional module, or names the command that installs it.
+
+    Args:
+        module: the module's import name, such as "lance".
+        extra: the extra of this package that brings it, such as "train".
+
+    Raises:
+        MissingPackage: when the module (or something that it needs) is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingPackage(
+            f"{error.name} is not installed and is needed here: pip install 'sensorium[{extra}]'"
+        ) from error

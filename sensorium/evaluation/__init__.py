@@ -1,0 +1,18 @@
+"""How good a model is, how far to trust that, and what happens when inputs are missing."""
+
+from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation, evaluate
+from sensorium.evaluation.inputs import InputSubset
+from sensorium.evaluation.metrics import Interval
+from sensorium.evaluation.report import print_evaluation, write_report
+from sensorium.evaluation.run import evaluate_run
+
+__all__ = [
+    "Evaluation",
+    "InputSubset",
+    "Interval",
+    "OutputEvaluation",
+    "evaluate",
+    "evaluate_run",
+    "print_evaluation",
+    "write_report",
+]

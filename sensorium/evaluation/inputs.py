@@ -1,0 +1,119 @@
+"""What is left of a model when inputs are absent."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import combinations
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from sensorium.data.column import Array, Cells
+from sensorium.data.loader import Loader, Rows, plan_batches
+from sensorium.evaluation.metrics import Interval, bootstrap
+from sensorium.heads.head import Head
+from sensorium.inference import Collected, batch_to_device
+from sensorium.model import Model
+
+MOST_ROWS = 2_000
+"""Rows on which subsets of inputs are tried; of more rows, a fixed sample is taken."""
+MOST_INPUTS = 5
+"""Up to here every subset is tried."""
+RESAMPLES = 200
+"""Of each bootstrap: fewer than for the main scores, as there are many subsets."""
+
+Predicted = dict[str, dict[str, Array]]
+
+
+class InputSubset(NamedTuple):
+    """The model with some inputs alone.
+
+    Attributes:
+        present: inputs left as each row has them; all others are absent from every row.
+        scores: output → its main metric.
+    """
+
+    present: list[str]
+    scores: dict[str, Interval]
+
+
+def subsets(inputs: Sequence[str]) -> list[list[str]]:
+    """Which inputs to leave in, from all to none.
+
+    Up to five inputs: every subset (32 for five). More: all, each left out, each alone, none.
+    """
+    sizes = range(len(inputs), -1, -1)
+    if len(inputs) > MOST_INPUTS:
+        sizes_kept = (len(inputs), len(inputs) - 1, 1, 0)
+        return [list(subset) for size in sizes_kept for subset in combinations(inputs, size)]
+    return [list(subset) for size in sizes for subset in combinations(inputs, size)]
+
+
+def score_subsets(
+    model: Model, loader: Loader, collected: Collected
+) -> tuple[list[InputSubset], int]:
+    """Scores every subset of `subsets` over the same rows.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        loader: of the table, with its targets.
+        collected: the predictions with nothing hidden.
+
+    Returns:
+        The scores, and how many rows stand behind each (fewer count where targets are missing).
+    """
+    chosen = _sample(len(collected.rows))
+    tried = subsets(model.inputs)
+    predicted: list[Predicted] = [
+        {name: {key: array[chosen] for key, array in arrays.items()} for name, arrays in collected.predicted.items()}
+    ]
+    predicted += _predict(model, loader, collected.rows[chosen], tried[1:])
+    targets = {
+        name: Cells(cells.values[chosen], cells.mask[chosen]) for name, cells in collected.targets.items()
+    }
+    scored = [
+        InputSubset(
+            present, {name: _main_metric(model.head(name), own[name], targets[name]) for name in targets}
+        )
+        for present, own in zip(tried, predicted, strict=True)
+    ]
+    return scored, len(chosen)
+
+
+def _sample(rows: int) -> Rows:
+    if rows <= MOST_ROWS:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False))
+
+
+def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -> list[Predicted]:
+    """Decodes once, predicts as often as there are subsets; only predictions are kept in memory."""
+    device = torch.device("cpu")
+    parts: list[list[Predicted]] = [[] for _ in tried]
+    for decoded in loader.batches(plan_batches(rows, 64)):
+        inputs = batch_to_device(decoded, device).inputs
+        for own, present in zip(parts, tried, strict=True):
+            hidden = [name for name in model.inputs if name not in present]
+            own.append(
+                {
+                    name: {key: value.numpy() for key, value in arrays.items()}
+                    for name, arrays in model.predict(inputs, hidden).items()
+                }
+            )
+    return [
+        {
+            name: {key: np.concatenate([part[name][key] for part in own]) for key in arrays}
+            for name, arrays in own[0].items()
+        }
+        for own in parts
+    ]
+
+
+def _main_metric(head: Head, predicted: dict[str, Array], target: Cells) -> Interval:
+    def main_metric_of(rows: Rows) -> dict[str, float]:
+        chosen = {key: array[rows] for key, array in predicted.items()}
+        return {head.metric: head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]}
+
+    rows = np.flatnonzero(head.scored(target))
+    return bootstrap(main_metric_of, rows, resamples=RESAMPLES)[head.metric]

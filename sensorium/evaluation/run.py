@@ -1,0 +1,86 @@
+"""The evaluation of a run, on the part of its table that training held back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sensorium.data.loader import Rows
+from sensorium.data.split import split
+from sensorium.data.table import Table, read_table
+from sensorium.errors import SensoriumError
+from sensorium.evaluation.evaluate import Evaluation, evaluate
+from sensorium.predict import Predictor, load
+from sensorium.prepare import open_table
+from sensorium.training.run import RunFolder
+
+
+def evaluate_run(folder: str | Path, data: Any = None, media_root: str | Path | None = None) -> Evaluation:
+    """Measures the model of a run folder, or a saved model.
+
+    Args:
+        folder: runs/NAME, or what `Predictor.save` wrote.
+        data: whatever `read_table` reads; default: the test part of the table that the run was trained on,
+            or its validation part where it has no test part.
+        media_root: the folder that media paths of `data` start from; default: the table's.
+
+    Raises:
+        SensoriumError: when there is no whole model, or its table cannot be found or has changed.
+    """
+    run = RunFolder(Path(folder))
+    predictor = load(run.path)
+    history, manifest = _history(run), _manifest(run)
+    if data is not None:
+        table = predictor.open(read_table(data, media_root))
+        return evaluate(predictor, table, history=history, manifest=manifest)
+    table = _training_table(run, predictor, manifest)
+    part, rows = _held_back(predictor, table)
+    return evaluate(predictor, table, rows, history, manifest, part)
+
+
+def _history(run: RunFolder) -> list[dict[str, Any]]:
+    if not run.history.exists():
+        return []
+    return [json.loads(line) for line in run.history.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _manifest(run: RunFolder) -> dict[str, Any]:
+    if not run.manifest.exists():
+        return {}
+    content: dict[str, Any] = json.loads(run.manifest.read_text(encoding="utf-8"))
+    return content
+
+
+def _training_table(run: RunFolder, predictor: Predictor, manifest: dict[str, Any]) -> Table:
+    """The table of the run, read again and compared with what was trained on."""
+    about = manifest.get("table", {})
+    if not about:
+        raise SensoriumError(f"{run.path} is no run folder and knows no table: give the table to measure on")
+    recipe = replace(predictor.recipe, folder=Path(manifest.get("recipe_folder", predictor.recipe.folder)))
+    if "recipe_folder" not in manifest and not Path(about["source"]).exists():
+        raise SensoriumError(
+            f"{run.path} was trained on {about['source']}, which cannot be read again: give the table to measure on"
+        )
+    table = open_table(recipe, None if "recipe_folder" in manifest else about["source"])
+    if table.digest() != about["digest"]:
+        raise SensoriumError(
+            f"{table.source} has changed since the training, so which rows were held back is not known: "
+            "give the table to measure on"
+        )
+    return table
+
+
+def _held_back(predictor: Predictor, table: Table) -> tuple[str, Rows]:
+    recipe = predictor.recipe
+    stratify_by = next(
+        (bound.source for name, bound in predictor.targets.items() if recipe.outputs[name].type == "category"), None
+    )
+    parts = split(table, recipe.data.split, stratify_by=stratify_by)
+    part = next((name for name in ("test", "validation") if len(parts[name])), None)
+    if part is None:
+        raise SensoriumError(
+            f"{table.source}: every row was trained on (data.split holds none back): give a table of other rows"
+        )
+    return part, parts[part]

@@ -1,0 +1,13 @@
+"""Heads: fused rows → one output each."""
+
+from sensorium.heads.categories import CategoriesHead
+from sensorium.heads.category import CategoryHead
+from sensorium.heads.head import Head
+from sensorium.heads.number import NumberHead
+
+HEADS: dict[str, type[Head]] = {
+    "category": CategoryHead,
+    "categories": CategoriesHead,
+    "number": NumberHead,
+}
+"""Every type of output that a recipe can name."""

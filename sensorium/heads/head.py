@@ -1,0 +1,79 @@
+"""The contract of a head: what turns fused rows into one output, and scores it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from sensorium.batch import Fused, Raw
+from sensorium.config import Config
+from sensorium.data.column import Array, Cells, Column
+
+
+class HeadConfig(Config):
+    """What a recipe may say about any output."""
+
+    type: str = Field(..., description="type of output")
+    column: str | None = Field(None, description="table column of the target; default: the output's own name")
+    weight: float = Field(1.0, ge=0, description="factor of this output's loss in the sum over outputs")
+
+
+class VectorHeadConfig(HeadConfig):
+    """What a recipe may say about an output that is read off the row's vector."""
+
+    hidden: list[PositiveInt] = Field([], description="widths of the hidden layers, none by default")
+    dropout: float = Field(0.0, ge=0, lt=1, description="share of values dropped before each layer")
+
+
+class Head(nn.Module, ABC):
+    """One output: owns its target, its loss, its predictions and its metrics.
+
+    A head is made of its configuration, the fitted column of its target, the width V of `Fused.vector`
+    and the width H of `Fused.tokens`: `Head(config, column, dim, width)`.
+    """
+
+    Config: ClassVar[type[HeadConfig]]
+    metric: ClassVar[str]
+    """The main metric, a key of what `metrics` gives; NaN where it is undefined."""
+    metric_goal: ClassVar[Literal["max", "min"]]
+
+    @classmethod
+    @abstractmethod
+    def target(cls, config: Any) -> Column:
+        """The column, not fitted yet, that reads the target from the table."""
+
+    @abstractmethod
+    def loss(self, fused: Fused, target: Raw) -> Tensor:
+        """`(B,)` float32, one loss a row; exactly 0, with no gradient, where the target is missing."""
+
+    @abstractmethod
+    def predict(self, fused: Fused) -> dict[str, Tensor]:
+        """Arrays `(B, ...)`, float32 or int64, of one shape beyond B, so that batches can be joined."""
+
+    @abstractmethod
+    def answers(self, predicted: dict[str, Array]) -> dict[str, list[Any] | Array]:
+        """What the user gets: "prediction", N entries in words and units of the user, and more columns."""
+
+    @abstractmethod
+    def metrics(self, predicted: dict[str, Array], target: Cells) -> dict[str, float]:
+        """Scores over the rows that count (see `scored`); NaN where a metric is undefined."""
+
+    def scored(self, target: Cells) -> npt.NDArray[np.bool_]:
+        """`(B,)` bool, True for the rows that the metrics count: those with a target."""
+        present: npt.NDArray[np.bool_] = target.mask.any(axis=1)
+        return present
+
+
+def layers(config: VectorHeadConfig, dim: int, outputs: int) -> nn.Sequential:
+    """Dropout and a linear layer, for every hidden width and once more for the outputs; ReLU between."""
+    widths = [dim, *config.hidden, outputs]
+    parts: list[nn.Module] = []
+    for before, after in pairwise(widths):
+        parts += [nn.Dropout(config.dropout), nn.Linear(before, after), nn.ReLU()]
+    return nn.Sequential(*parts[:-1])

@@ -1,0 +1,156 @@
+"""A model over many rows: what its heads predict, row for row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from sensorium.batch import Batch, to_device
+from sensorium.data.column import Array, Cells
+from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
+from sensorium.model import Model
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a model says of some rows, in the order asked for.
+
+    Attributes:
+        rows: `(N,)` positions in the table.
+        predicted: output name → array name → `(N, ...)`, as the head's `predict` gives them.
+        targets: output name → cells of N rows; empty where the table has no targets.
+        losses: output name → `(N,)` float32; empty where the table has no targets.
+        present: `(N, M)` bool, which inputs each row has, in the order of the recipe.
+    """
+
+    rows: Rows
+    predicted: dict[str, dict[str, Array]]
+    targets: dict[str, Cells]
+    losses: dict[str, Array]
+    present: Array
+
+    def loss(self, weights: dict[str, float]) -> float:
+        """The mean loss over rows that have a target, summed over outputs with their weights."""
+        total = 0.0
+        for name, losses in self.losses.items():
+            known = self.targets[name].mask.any(axis=1)
+            total += weights[name] * float(losses[known].mean()) if known.any() else 0.0
+        return total
+
+
+def collect(
+    model: Model,
+    loader: Loader,
+    rows: Rows,
+    batch_size: int = 64,
+    hidden: Collection[str] = (),
+    device: torch.device | None = None,
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
+) -> Collected:
+    """Runs a model over rows of the loader's table. The model is left as it was found, trained or not.
+
+    Args:
+        model: on `device`.
+        loader: of the table; its targets may be empty.
+        rows: positions in the table.
+        batch_size: rows at a time.
+        hidden: inputs to treat as missing in every row.
+        device: default: the CPU.
+        precision: gives the context to run in, such as an autocast.
+    """
+    device = device or torch.device("cpu")
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), precision():
+            parts = [
+                _collect_batch(model, decoded, hidden, device)
+                for decoded in loader.batches(plan_batches(rows, batch_size))
+            ]
+    finally:
+        model.train(training)
+    return _join(parts) if parts else _nothing(model, loader, device)
+
+
+def batch_to_device(decoded: DecodedBatch, device: torch.device) -> Batch:
+    """Numpy cells as tensors on a device."""
+    rows = torch.from_numpy(decoded.rows).to(device)
+    return Batch(rows, to_device(decoded.inputs, device), to_device(decoded.targets, device))
+
+
+def _collect_batch(
+    model: Model, decoded: DecodedBatch, hidden: Collection[str], device: torch.device
+) -> Collected:
+    batch = batch_to_device(decoded, device)
+    fused = model.fuse(batch.inputs, hidden)
+    predicted, losses = {}, {}
+    for name in model.outputs:
+        own = fused.for_output(name)
+        head = model.head(name)
+        predicted[name] = {
+            key: value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
+            for key, value in head.predict(own).items()
+        }
+        if name in batch.targets:
+            losses[name] = head.loss(own, batch.targets[name]).float().cpu().numpy()
+    present = [decoded.inputs[name].mask.any(axis=1) & (name not in hidden) for name in model.inputs]
+    return Collected(decoded.rows, predicted, decoded.targets, losses, np.stack(present, axis=1))
+
+
+def _join(parts: list[Collected]) -> Collected:
+    first = parts[0]
+    return Collected(
+        rows=np.concatenate([part.rows for part in parts]),
+        predicted={
+            name: {key: _stack([part.predicted[name][key] for part in parts]) for key in arrays}
+            for name, arrays in first.predicted.items()
+        },
+        targets={
+            name: Cells(
+                _stack([part.targets[name].values for part in parts]),
+                _stack([part.targets[name].mask for part in parts]),
+            )
+            for name in first.targets
+        },
+        losses={name: np.concatenate([part.losses[name] for part in parts]) for name in first.losses},
+        present=np.concatenate([part.present for part in parts]),
+    )
+
+
+def _stack(arrays: list[Array]) -> Array:
+    """Joins along rows; sequences of different length are padded with zeros to the longest."""
+    longest = max(array.shape[1] for array in arrays) if arrays[0].ndim > 1 else 0
+    if arrays[0].ndim > 1 and any(array.shape[1] != longest for array in arrays):
+        arrays = [
+            np.pad(array, [(0, 0), (0, longest - array.shape[1])] + [(0, 0)] * (array.ndim - 2))
+            for array in arrays
+        ]
+    return np.concatenate(arrays)
+
+
+def _nothing(model: Model, loader: Loader, device: torch.device) -> Collected:
+    """No rows: every array empty, with the shapes that one missing row would give."""
+    decoded = DecodedBatch(
+        np.zeros(1, dtype=np.int64),
+        {name: bound.column.collate([None]) for name, bound in loader.inputs.items()},
+        {name: bound.column.collate([None]) for name, bound in loader.targets.items()},
+    )
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        one = _collect_batch(model, decoded, (), device)
+    model.train(training)
+    return Collected(
+        rows=one.rows[:0],
+        predicted={
+            name: {key: value[:0] for key, value in arrays.items()} for name, arrays in one.predicted.items()
+        },
+        targets={name: Cells(cells.values[:0], cells.mask[:0]) for name, cells in one.targets.items()},
+        losses={name: losses[:0] for name, losses in one.losses.items()},
+        present=one.present[:0],
+    )

@@ -1,0 +1,223 @@
+"""Encoders → fusion → heads: the one architecture, and how it is saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sensorium.batch import Batch, Fused, Raw, Tokens
+from sensorium.data import COLUMNS
+from sensorium.data.column import Column
+from sensorium.encoders import ENCODERS
+from sensorium.errors import SensoriumError
+from sensorium.fusion import FUSIONS
+from sensorium.heads import HEADS
+from sensorium.recipe import Recipe, parse_recipe
+
+
+class Model(nn.Module):
+    """A recipe made trainable.
+
+    Args:
+        recipe: what to build.
+        columns: input name → fitted column.
+        targets: output name → fitted target column.
+    """
+
+    def __init__(self, recipe: Recipe, columns: Mapping[str, Column], targets: Mapping[str, Column]) -> None:
+        super().__init__()
+        self.inputs = list(recipe.inputs)
+        self.outputs = list(recipe.outputs)
+        self.encoders = nn.ModuleDict(
+            {
+                module_name(name): ENCODERS[part.type][part.encoder.kind](part.encoder, columns[name])
+                for name, part in recipe.inputs.items()
+            }
+        )
+        dims = {name: self.encoder(name).dim for name in self.inputs}
+        self.absent = nn.ParameterDict(
+            {module_name(name): nn.Parameter(torch.randn(dim) * 0.02) for name, dim in dims.items()}
+        )
+        self.fusion = FUSIONS[recipe.fusion.kind](recipe.fusion, dims, self.outputs)
+        self.heads = nn.ModuleDict(
+            {
+                module_name(name): HEADS[config.type](
+                    config, targets[name], self.fusion.dim, self.fusion.width
+                )
+                for name, config in recipe.outputs.items()
+            }
+        )
+        self.weights = {name: config.weight for name, config in recipe.outputs.items()}
+        self.input_dropout = recipe.training.input_dropout
+
+    def forward(self, batch: Batch) -> tuple[Fused, dict[str, Tensor]]:
+        """The fused rows, and output name → loss of every row `(B,)`, zero where the target is missing."""
+        fused = self.fuse(batch.inputs)
+        return fused, {
+            name: self.head(name).loss(fused.for_output(name), batch.targets[name]) for name in self.outputs
+        }
+
+    def predict(
+        self, inputs: Mapping[str, Raw], hidden: Collection[str] = ()
+    ) -> dict[str, dict[str, Tensor]]:
+        """Output name → what its head predicts, without gradients.
+
+        Args:
+            inputs: input name → raw column.
+            hidden: inputs to treat as missing in every row.
+        """
+        with torch.no_grad():
+            fused = self.fuse(inputs, hidden)
+            return {name: self.head(name).predict(fused.for_output(name)) for name in self.outputs}
+
+    def fuse(self, inputs: Mapping[str, Raw], hidden: Collection[str] = ()) -> Fused:
+        """Encodes and fuses. An input that a row lacks enters as its learned absent token."""
+        present = torch.stack([inputs[name].present for name in self.inputs], dim=1)
+        for column, name in enumerate(self.inputs):
+            if name in hidden:
+                present[:, column] = False
+        if self.training:
+            present = self._drop_inputs(present)
+        tokens = {
+            name: self._encode(name, inputs[name], present[:, column])
+            for column, name in enumerate(self.inputs)
+        }
+        fused: Fused = self.fusion(tokens, present)
+        return fused
+
+    def encoder(self, name: str) -> Any:
+        """The encoder of an input."""
+        return self.encoders[module_name(name)]
+
+    def head(self, name: str) -> Any:
+        """The head of an output."""
+        return self.heads[module_name(name)]
+
+    def _encode(self, name: str, raw: Raw, present: Tensor) -> Tokens:
+        """Encodes the rows that have the input, and puts the absent token where it is missing.
+
+        Rows without the input never enter the encoder, so that batch statistics see real rows alone.
+        """
+        absent = self.absent[module_name(name)]
+        rows = present.nonzero().squeeze(1)
+        if len(rows) == 0:
+            values = absent.expand(len(present), 1, -1)
+            return Tokens(values, torch.ones_like(present).unsqueeze(1))
+        everywhere = len(rows) == len(present)
+        encoded: Tokens = self.encoder(name)(raw if everywhere else raw.rows(rows))
+        values = encoded.values.float()
+        if everywhere:
+            return Tokens(values, encoded.mask)
+        length = values.shape[1]
+        start = torch.zeros(len(present), length, values.shape[2], device=values.device, dtype=values.dtype)
+        start = start.index_copy(0, rows, values)
+        mask = torch.zeros(len(present), length, dtype=torch.bool, device=values.device)
+        mask = mask.index_copy(0, rows, encoded.mask)
+        first = torch.zeros_like(mask)
+        first[:, 0] = ~present
+        return Tokens(torch.where(first.unsqueeze(-1), absent.to(values.dtype), start), mask | first)
+
+    def _drop_inputs(self, present: Tensor) -> Tensor:
+        """Hides inputs at random, row by row, and never all that a row has."""
+        rates = self.input_dropout
+        shares = [rates.get(name, 0.0) if isinstance(rates, dict) else rates for name in self.inputs]
+        if not any(shares):
+            return present
+        chance = torch.rand(present.shape, device=present.device)
+        kept = present & (chance >= torch.tensor(shares, device=present.device))
+        return torch.where(kept.any(dim=1, keepdim=True), kept, present)
+
+
+def module_name(name: str) -> str:
+    """A column's name as a module's: torch refuses dots and names such as `type`, `items` or `train`."""
+    return "column_" + name.replace("%", "%25").replace(".", "%2E")
+
+
+def save_model(
+    folder: Path,
+    recipe: Recipe,
+    columns: Mapping[str, Column],
+    targets: Mapping[str, Column],
+    state: Mapping[str, Tensor],
+    about: Mapping[str, Any],
+) -> None:
+    """Writes weights (safetensors), the recipe (YAML), the fitted columns and `about` (JSON); never a pickle."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted = {
+        "inputs": {name: column.state() for name, column in columns.items()},
+        "outputs": {name: column.state() for name, column in targets.items()},
+    }
+    save_file(
+        {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()},
+        folder / "model.safetensors",
+    )
+    (folder / "columns.json").write_text(json.dumps(fitted, ensure_ascii=False), encoding="utf-8")
+    (folder / "recipe.yaml").write_text(recipe.as_yaml(), encoding="utf-8")
+    (folder / "model.json").write_text(
+        json.dumps(dict(about), indent=2, ensure_ascii=False), encoding="utf-8"
+    )
+
+
+def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Column], Model, dict[str, Any]]:
+    """Reads what `save_model` wrote.
+
+    Returns:
+        The recipe, the input columns, the target columns, the model in evaluation mode, and `about`.
+
+    Raises:
+        SensoriumError: when the folder does not hold a whole model.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        content = _yaml(folder / "recipe.yaml")
+        fitted = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
+        about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        weights = load_file(folder / "model.safetensors")
+    except FileNotFoundError as error:
+        missing = Path(str(error.filename)).name
+        raise SensoriumError(f"{folder} holds no trained model: {missing} is missing") from None
+    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError, OSError) as error:
+        raise SensoriumError(f"{folder}: the saved model is damaged ({error})") from None
+    recipe = parse_recipe(content, folder=folder)
+    columns, targets = new_columns(recipe)
+    try:
+        for name, column in columns.items():
+            column.load_state(fitted["inputs"][name])
+        for name, column in targets.items():
+            column.load_state(fitted["outputs"][name])
+        model = Model(recipe, columns, targets)
+        model.load_state_dict(weights)
+    except (KeyError, RuntimeError) as error:
+        line = str(error).splitlines()[0]
+        raise SensoriumError(f"{folder}: the weights do not fit the recipe beside them ({line})") from None
+    return recipe, columns, targets, model.eval(), about
+
+
+def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
+    """Unfitted columns of a recipe: for its inputs and for the targets of its outputs."""
+    columns = {name: _column(part.type, part.column) for name, part in recipe.inputs.items()}
+    targets: dict[str, Column] = {
+        name: HEADS[config.type].target(config) for name, config in recipe.outputs.items()
+    }
+    return columns, targets
+
+
+def _column(kind: str, config: Any) -> Column:
+    make: Any = COLUMNS[kind]
+    column: Column = make(config)
+    return column
+
+
+def _yaml(path: Path) -> Any:
+    import yaml
+
+    return yaml.safe_load(path.read_text(encoding="utf-8"))

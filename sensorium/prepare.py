@@ -1,0 +1,124 @@
+"""A recipe and its table, brought together: split, fitted columns and a loader. No model yet."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sensorium.data.cache import Cache
+from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns
+from sensorium.data.media import Media
+from sensorium.data.split import DuplicateReport, duplicates, split
+from sensorium.data.table import Table, read_table
+from sensorium.errors import SensoriumError, TableError
+from sensorium.model import new_columns
+from sensorium.recipe import DataConfig, Recipe
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that training needs of the data.
+
+    Attributes:
+        recipe: as checked.
+        table: all rows.
+        parts: "train", "validation", "test" → positions in the table.
+        loader: over the table, with inputs and targets fitted on the training rows.
+        duplicates: what stands on two sides of the split.
+    """
+
+    recipe: Recipe
+    table: Table
+    parts: dict[str, Rows]
+    loader: Loader
+    duplicates: list[DuplicateReport]
+
+
+def prepare(recipe: Recipe, data: Any = None) -> Prepared:
+    """Reads the table, splits it, fits the columns on its training rows.
+
+    Args:
+        recipe: what to train.
+        data: a path or a dataframe in place of the recipe's table.
+
+    Raises:
+        SensoriumError: naming what is wrong with the table, the split or a column.
+    """
+    table = open_table(recipe, data)
+    inputs, targets = bind_columns(recipe)
+    table.require([bound.source for bound in (*inputs.values(), *targets.values())])
+    table.require(recipe.data.key)
+    parts = split(table, recipe.data.split, stratify_by=_stratify_by(recipe, targets))
+    if not len(parts["train"]):
+        raise TableError(f"{table.source}: no row is left to train on; see data.split in the recipe")
+    fit_columns(table, parts["train"], [*inputs.values(), *targets.values()])
+    loader = new_loader(recipe, table, inputs, targets)
+    sources = {bound.source: bound.column for bound in inputs.values()}
+    return Prepared(recipe, table, parts, loader, duplicates(table, parts, list(sources), loader.media))
+
+
+def open_table(recipe: Recipe, data: Any = None) -> Table:
+    """The recipe's table, or the one given in its place."""
+    source = recipe.table_paths() if data is None else data
+    table = read_table(source, recipe.media_root())
+    if not len(table):
+        raise TableError(f"{table.source}: the table has no rows")
+    return table
+
+
+def bind_columns(recipe: Recipe) -> tuple[dict[str, BoundColumn], dict[str, BoundColumn]]:
+    """Unfitted columns of the inputs and of the targets, with the table column that each reads."""
+    columns, targets = new_columns(recipe)
+    inputs = {
+        name: BoundColumn(recipe.inputs[name].column.column or name, column)
+        for name, column in columns.items()
+    }
+    outputs = {
+        name: BoundColumn(recipe.outputs[name].column or name, column) for name, column in targets.items()
+    }
+    return inputs, outputs
+
+
+def new_loader(
+    recipe: Recipe, table: Table, inputs: dict[str, BoundColumn], targets: dict[str, BoundColumn]
+) -> Loader:
+    """A loader with the recipe's media root, limits, cache and manner of errors."""
+    return Loader(
+        table,
+        inputs,
+        targets,
+        media=Media(table.media_root, recipe.data.limits),
+        cache=open_cache(recipe.data, recipe.folder),
+        on_error=recipe.data.on_error,
+        key=recipe.data.key,
+        threads=recipe.data.threads,
+    )
+
+
+def open_cache(config: DataConfig, folder: Path) -> Cache | None:
+    """The cache of decoded media: where the recipe says, else $SENSORIUM_CACHE, else ~/.cache/sensorium."""
+    if config.cache is False:
+        return None
+    if isinstance(config.cache, str):
+        return Cache(folder / config.cache)
+    default = os.environ.get("SENSORIUM_CACHE") or Path.home() / ".cache" / "sensorium"
+    return Cache(Path(default))
+
+
+def _stratify_by(recipe: Recipe, targets: dict[str, BoundColumn]) -> str | None:
+    """The first category among the outputs: its classes keep their share on every side."""
+    kinds = {name: config.type for name, config in recipe.outputs.items()}
+    return next((bound.source for name, bound in targets.items() if kinds[name] == "category"), None)
+
+
+def check_target_known(prepared: Prepared) -> None:
+    """Refuses a training part in which an output has no value at all.
+
+    Raises:
+        SensoriumError: naming the output.
+    """
+    for name, bound in prepared.loader.targets.items():
+        if all(prepared.table.cell(bound.source, int(row)) is None for row in prepared.parts["train"]):
+            raise SensoriumError(f"outputs.{name}: column {bound.source} is empty in every training row")

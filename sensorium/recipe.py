@@ -1,0 +1,362 @@
+"""The recipe: what a user asks for, loaded from YAML, checked, and written back whole."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from sensorium.config import Config
+from sensorium.data import COLUMNS
+from sensorium.data.column import ColumnConfig
+from sensorium.data.media import Limits
+from sensorium.data.split import SplitConfig
+from sensorium.errors import RecipeError, require
+
+SectionConfig = TypeVar("SectionConfig", bound=Config)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input: how its column is read, and what encodes it."""
+
+    type: str
+    column: ColumnConfig
+    encoder: Config
+
+
+class DataConfig(Config):
+    """Where the table lies and how its rows are used."""
+
+    path: str | list[str] | None = Field(None, description="table or tables, relative to the recipe")
+    media_root: str | None = Field(
+        None, description="folder that media paths start from; default: the table's"
+    )
+    key: list[str] = Field([], description="columns that name a row; copied to every prediction")
+    on_error: Literal["mark", "raise"] = Field(
+        "mark", description="a cell that cannot be read: mark it or stop"
+    )
+    split: SplitConfig = Field(default_factory=lambda: SplitConfig())
+    cache: bool | str = Field(True, description="keep decoded media on disk: true, false or a folder")
+    limits: Limits = Field(default_factory=lambda: Limits(), description="sizes checked before decoding")
+    threads: int | None = Field(None, ge=1, description="decoding threads; default: one per core, at most 8")
+
+    @field_validator("key", mode="before")
+    @classmethod
+    def _one_key(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+
+class OptimizerConfig(Config):
+    """How weights move."""
+
+    kind: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
+    lr: float | None = Field(None, gt=0, description="peak learning rate; default: 1e-3, sgd 0.05, lion 1e-4")
+    weight_decay: float = Field(0.01, ge=0)
+    momentum: float = Field(0.9, ge=0, lt=1, description="sgd and muon")
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    warmup: float = Field(0.05, ge=0, le=1, description="share of all steps")
+    clip: float | None = Field(1.0, gt=0, description="largest gradient norm")
+
+
+class EarlyStopConfig(Config):
+    """When to stop before the last epoch."""
+
+    metric: str = Field("loss", description="loss, or output.metric such as category.accuracy")
+    patience: int = Field(5, ge=1, description="epochs without improvement")
+
+
+class TrainingConfig(Config):
+    """How long, how fast and with what regularisation a model is trained."""
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(32, ge=1, description="rows per optimizer step")
+    micro_batch: int | Literal["auto"] = Field(
+        "auto", description="rows per forward pass; auto: small on a CPU where no layer looks across rows"
+    )
+    accumulate: int = Field(1, ge=1, description="batches per optimizer step")
+    optimizer: OptimizerConfig = Field(default_factory=lambda: OptimizerConfig())
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: what the machine does fast")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    seed: int = Field(0, ge=0)
+    early_stop: EarlyStopConfig | None = Field(default_factory=lambda: EarlyStopConfig())
+    ema: float | None = Field(
+        None, gt=0, lt=1, description="decay of the moving average of the weights, a step"
+    )
+    sampling: Literal["shuffled", "balanced"] = Field(
+        "shuffled", description="balanced: classes equally often"
+    )
+    bucket: bool = Field(True, description="rows of similar length share a batch")
+    input_dropout: float | dict[str, float] = Field(
+        0.0, description="share of rows for which an input is hidden, for all or by input"
+    )
+    auxiliary: float = Field(0.0, ge=0, description="weight of the loss of each input by itself")
+    balance: Literal["none", "ogm_ge"] = Field("none", description="slow down the input that learns fastest")
+    balance_strength: float = Field(0.5, ge=0, description="alpha of OGM-GE")
+    checkpoint_minutes: float = Field(2.0, ge=0, description="between checkpoints inside an epoch")
+
+    @field_validator("optimizer", mode="before")
+    @classmethod
+    def _optimizer_by_name(cls, value: Any) -> Any:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _shares(self) -> TrainingConfig:
+        shares = self.input_dropout.values() if isinstance(self.input_dropout, dict) else [self.input_dropout]
+        if any(not 0 <= share < 1 for share in shares):
+            raise ValueError("input_dropout is a share of rows: from 0 up to, but not including, 1")
+        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
+            raise ValueError("micro_batch is a number of rows: at least 1")
+        return self
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A checked recipe.
+
+    Attributes:
+        name: of the run folder.
+        data: where rows come from.
+        inputs: input name → `Input`, in the order of the recipe.
+        fusion: configuration of one entry of `sensorium.fusion.FUSIONS`.
+        outputs: output name → configuration of one entry of `sensorium.heads.HEADS`.
+        training: how to train.
+        folder: what relative paths start from.
+    """
+
+    name: str
+    data: DataConfig
+    inputs: dict[str, Input]
+    fusion: Any
+    outputs: dict[str, Any]
+    training: TrainingConfig
+    folder: Path
+
+    def as_dict(self) -> dict[str, Any]:
+        """The whole recipe with every default filled in, as YAML types."""
+        return {
+            "name": self.name,
+            "data": self.data.model_dump(mode="json"),
+            "inputs": {name: _input_as_dict(part) for name, part in self.inputs.items()},
+            "fusion": self.fusion.model_dump(mode="json"),
+            "outputs": {name: part.model_dump(mode="json") for name, part in self.outputs.items()},
+            "training": self.training.model_dump(mode="json"),
+        }
+
+    def as_yaml(self) -> str:
+        """The whole recipe as YAML."""
+        return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=100)
+
+    def digest(self) -> str:
+        """A hash of everything that decides what is learned; the name does not."""
+        content = {key: value for key, value in self.as_dict().items() if key != "name"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def table_paths(self) -> str | list[str]:
+        """The table's paths, made absolute.
+
+        Raises:
+            RecipeError: when the recipe names no table.
+        """
+        path = self.data.path
+        if path is None:
+            raise RecipeError(
+                "the recipe names no table: add data: {path: table.csv}, or give one in the call"
+            )
+        if isinstance(path, str):
+            return str(self.folder / path)
+        return [str(self.folder / part) for part in path]
+
+    def media_root(self) -> Path | None:
+        """The folder that media paths start from, where the recipe names one."""
+        return None if self.data.media_root is None else self.folder / self.data.media_root
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Reads and checks a recipe.
+
+    Raises:
+        RecipeError: naming the file, the field and, where one is near, the field that was meant.
+    """
+    path = Path(path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except FileNotFoundError:
+        raise RecipeError(
+            f"{path}: there is no such file; `sensorium init TABLE --target COLUMN` writes one"
+        ) from None
+    except IsADirectoryError:
+        raise RecipeError(f"{path} is a folder; give the recipe.yaml in it") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: cannot be read as UTF-8 text ({error.__class__.__name__})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}" if mark else ""
+        raise RecipeError(
+            f"{path}{place}: not valid YAML: {getattr(error, 'problem', None) or error}"
+        ) from None
+    try:
+        default_name = path.stem if path.stem != "recipe" else path.resolve().parent.name
+        return parse_recipe(content, folder=path.resolve().parent, default_name=default_name)
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from None
+
+
+def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "model") -> Recipe:
+    """Checks a recipe given as a mapping.
+
+    Args:
+        content: what the YAML file holds.
+        folder: what relative paths start from; default: the working folder.
+        default_name: used where the recipe has no `name`.
+
+    Raises:
+        RecipeError: see `read_recipe`.
+    """
+    if not isinstance(content, Mapping):
+        raise RecipeError("a recipe is a mapping with at least `inputs` and `outputs`")
+    _refuse_unknown(content, ["name", "data", "inputs", "fusion", "outputs", "training"], "")
+    name = content.get("name", default_name)
+    if not isinstance(name, str) or not name or name in {".", ".."} or "/" in name or "\\" in name:
+        raise RecipeError(f"name: {name!r} cannot name a run folder; use letters, digits, - and _")
+    data = content.get("data") or {}
+    if isinstance(data, str | list):
+        data = {"path": data}
+    training = _check(TrainingConfig, content.get("training") or {}, "training")
+    inputs = {key: _input(part, f"inputs.{key}") for key, part in _named(content, "inputs")}
+    if isinstance(training.input_dropout, dict):
+        _refuse_unknown(training.input_dropout, list(inputs), "training.input_dropout")
+    return Recipe(
+        name=name,
+        data=_check(DataConfig, data, "data"),
+        inputs=inputs,
+        fusion=_fusion(content.get("fusion") or "concat"),
+        outputs={key: _output(part, f"outputs.{key}") for key, part in _named(content, "outputs")},
+        training=training,
+        folder=folder or Path.cwd(),
+    )
+
+
+def _named(content: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:
+    """The parts of `inputs` or `outputs`, with names as strings."""
+    parts = content.get(section)
+    if not isinstance(parts, Mapping) or not parts:
+        raise RecipeError(f"{section}: name at least one, such as {section}: {{title: {{type: text}}}}")
+    return [(str(name), part) for name, part in parts.items()]
+
+
+def _input(part: Any, place: str) -> Input:
+    """One entry of `inputs`."""
+    fields = _with_type(part, "type", place)
+    kind = _choose(fields.pop("type"), COLUMNS, f"{place}.type")
+    encoder = fields.pop("encoder", None)
+    column = _check(COLUMNS[kind].Config, fields, place)
+    require("torch", "train")
+    from sensorium.encoders import ENCODERS
+
+    table = ENCODERS[kind]
+    encoder_fields = _with_type(encoder or next(iter(table)), "kind", f"{place}.encoder")
+    chosen = _choose(encoder_fields.get("kind", next(iter(table))), table, f"{place}.encoder.kind")
+    encoder_fields["kind"] = chosen
+    return Input(kind, column, _check(table[chosen].Config, encoder_fields, f"{place}.encoder"))
+
+
+def _output(part: Any, place: str) -> Any:
+    """One entry of `outputs`."""
+    require("torch", "train")
+    from sensorium.heads import HEADS
+
+    fields = _with_type(part, "type", place)
+    fields["type"] = _choose(fields["type"], HEADS, f"{place}.type")
+    return _check(HEADS[fields["type"]].Config, fields, place)
+
+
+def _fusion(part: Any) -> Any:
+    """The entry `fusion`."""
+    require("torch", "train")
+    from sensorium.fusion import FUSIONS
+
+    fields = _with_type(part, "kind", "fusion")
+    fields["kind"] = _choose(fields.get("kind", "concat"), FUSIONS, "fusion.kind")
+    return _check(FUSIONS[fields["kind"]].Config, fields, "fusion")
+
+
+def _with_type(part: Any, field: str, place: str) -> dict[str, Any]:
+    """Accepts `text` for `{type: text}`."""
+    if isinstance(part, str):
+        return {field: part}
+    if not isinstance(part, Mapping):
+        raise RecipeError(f"{place}: write a mapping such as {{{field}: ...}}")
+    if field == "type" and "type" not in part:
+        raise RecipeError(f"{place}.type: missing; one of {', '.join(COLUMNS)}")
+    return {str(key): value for key, value in part.items()}
+
+
+def _choose(value: Any, table: Mapping[str, Any], place: str) -> str:
+    """An entry of a literal table, or the nearest one in the message."""
+    if isinstance(value, str) and value in table:
+        return value
+    raise RecipeError(
+        f"{place}: {value!r} is not known{_nearest(str(value), list(table))}; one of {', '.join(table)}"
+    )
+
+
+def _refuse_unknown(content: Mapping[str, Any], known: list[str], place: str) -> None:
+    for key in content:
+        if key not in known:
+            dotted = f"{place}.{key}" if place else str(key)
+            raise RecipeError(
+                f"{dotted}: unknown field{_nearest(str(key), known)}; known: {', '.join(known)}"
+            )
+
+
+def _nearest(value: str, known: list[str]) -> str:
+    close = difflib.get_close_matches(value, known, n=1)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+def _check(config: type[SectionConfig], fields: Any, place: str) -> SectionConfig:
+    """Validates one section, and says what is wrong in one line."""
+    if not isinstance(fields, Mapping):
+        raise RecipeError(f"{place}: write a mapping, not {type(fields).__name__}")
+    try:
+        return config.model_validate(dict(fields))
+    except ValidationError as error:
+        raise RecipeError(_first_problem(config, error, place)) from None
+
+
+def _first_problem(config: type[Config], error: ValidationError, place: str) -> str:
+    problem = error.errors(include_url=False, include_context=False)[0]
+    parts = [str(part) for part in problem["loc"]]
+    where = ".".join([place, *parts])
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(config, parts[:-1])
+        return f"{where}: unknown field{_nearest(parts[-1], known)}; known: {', '.join(known)}"
+    message = problem["msg"].removeprefix("Value error, ")
+    given = problem.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return f"{where}: {message}{shown}"
+
+
+def _fields_at(config: type[Config], path: list[str]) -> list[str]:
+    """The field names of a nested configuration, found by the names on the way to it."""
+    for part in path:
+        field = config.model_fields.get(part)
+        candidates = [] if field is None else [field.annotation, *get_args(field.annotation)]
+        nested = [item for item in candidates if isinstance(item, type) and issubclass(item, Config)]
+        if not nested:
+            break
+        config = nested[0]
+    return list(config.model_fields)
+
+
+def _input_as_dict(part: Input) -> dict[str, Any]:
+    column = part.column.model_dump(mode="json")
+    return {"type": part.type, **column, "encoder": part.encoder.model_dump(mode="json")}

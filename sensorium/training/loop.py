@@ -1,0 +1,273 @@
+"""The training loop: fetch, step, validate, keep."""
+
+from __future__ import annotations
+
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sensorium.batch import Batch
+from sensorium.data.loader import Rows
+from sensorium.inference import batch_to_device, collect
+from sensorium.model import save_model
+from sensorium.prepare import Prepared
+from sensorium.training.checkpoint import load_checkpoint, save_checkpoint
+from sensorium.training.machine import choose_micro_batch
+from sensorium.training.progress import Reporter, TensorBoard
+from sensorium.training.run import RunFolder, software
+from sensorium.training.sampling import Sampler
+from sensorium.training.state import TrainingState, threads
+
+
+class Stopped(KeyboardInterrupt):
+    """The user asked to stop; everything is saved."""
+
+
+class Trainer:
+    """Trains one model in one run folder, from its beginning or from where it was stopped.
+
+    Args:
+        prepared: table, split and fitted columns.
+        folder: of the run, locked by the caller.
+        reporter: hears of progress.
+    """
+
+    def __init__(self, prepared: Prepared, folder: RunFolder, reporter: Reporter) -> None:
+        self.prepared, self.folder, self.reporter = prepared, folder, reporter
+        self.config = prepared.recipe.training
+        self.sampler = Sampler(prepared)
+        self.state = TrainingState(prepared)
+        self.model = self.state.model
+        self.micro_batch = choose_micro_batch(
+            self.config.micro_batch, self.config.batch_size, self.model, self.state.device
+        )
+        self.steps = self.config.epochs * math.ceil(self.sampler.batches / self.config.accumulate)
+        self.stop_asked = False
+
+    def run(self) -> Path:
+        """Trains to the end, and writes the best weights to the folder's `model`.
+
+        Returns:
+            The folder of the saved model.
+
+        Raises:
+            Stopped: after an interrupt; the same call goes on from there.
+        """
+        self._begin()
+        board = TensorBoard(self.folder.logs, self.state.progress.step)
+        self.reporter.start(self.steps, self.state.progress.step)
+        try:
+            with self._stopping_after_a_step():
+                while self.state.progress.epoch < self.config.epochs and not self._waited_enough():
+                    speed = self._train_epoch()
+                    record = self._end_epoch(speed)
+                    board.epoch(record)
+                    self.reporter.epoch(record)
+        finally:
+            board.close()
+            self.reporter.close()
+        return self._finish()
+
+    def try_steps(self, steps: int) -> float:
+        """Makes a few steps, keeps nothing, and returns the seconds of the fastest."""
+        taken: list[float] = []
+        began = time.monotonic()
+        for batches in self._steps():
+            self._step(batches)
+            taken.append(time.monotonic() - began)
+            if len(taken) == steps:
+                break
+            began = time.monotonic()
+        return min(taken)
+
+    def _train_epoch(self) -> float:
+        """The rest of the epoch under way; returns rows a second."""
+        progress = self.state.progress
+        began = saved = time.monotonic()
+        seen = 0
+        for batches in self._steps():
+            loss = self._step(batches)
+            rows = sum(len(batch.rows) for batch in batches)
+            progress.batches += len(batches)
+            progress.step += 1
+            progress.loss_sum += loss * rows
+            progress.loss_rows += rows
+            seen += rows
+            self.reporter.step(loss, rows)
+            if self.stop_asked or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+                self.state.save(self.folder.last)
+                saved = time.monotonic()
+            if self.stop_asked:
+                raise Stopped
+        return seen / max(1e-9, time.monotonic() - began)
+
+    def _step(self, batches: list[Batch]) -> float:
+        """One optimizer step over one or several batches, in micro-batches whose losses add up exactly."""
+        self.state.set_learning_rate(self.steps)
+        counts = {
+            name: sum(int(batch.targets[name].present.sum()) for batch in batches)
+            for name in self.model.outputs
+        }
+        learner = self.state.learner.train()
+        total, scores = 0.0, torch.zeros(len(self.model.inputs), device=self.state.device)
+        for batch in batches:
+            for part in _micro_batches(batch, self.micro_batch):
+                loss, own = learner(part, counts)
+                self.state.accelerator.backward(loss)
+                total += float(loss.detach())
+                scores += own
+        learner.balance_gradients(scores)
+        self.state.update()
+        return total
+
+    def _steps(self) -> Iterator[list[Batch]]:
+        """The batches of this epoch that are still to be trained on, one list an optimizer step."""
+        progress = self.state.progress
+        plan: list[Rows] = self.sampler.epoch(progress.epoch)[progress.batches :]
+        waiting: list[Batch] = []
+        for decoded in self.prepared.loader.batches(plan):
+            waiting.append(batch_to_device(decoded, self.state.device))
+            if len(waiting) == self.config.accumulate:
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
+
+    def _end_epoch(self, rows_per_second: float) -> dict[str, Any]:
+        """Validates, keeps the weights where they are the best so far, and saves."""
+        progress = self.state.progress
+        validation = self._validate()
+        best = self._is_best(validation)
+        if best:
+            weights = self.state.candidate.state_dict()
+            save_checkpoint(self.folder.best, weights, {"epoch": progress.epoch + 1})
+        record = {
+            "epoch": progress.epoch + 1,
+            "step": progress.step,
+            "train_loss": progress.loss_sum / max(1, progress.loss_rows),
+            "validation": validation,
+            "learning_rate": self.state.optimizers[0].param_groups[0]["lr"],
+            "best": best,
+            "rows_per_second": rows_per_second,
+        }
+        progress.history.append(record)
+        progress.epoch += 1
+        progress.batches, progress.loss_sum, progress.loss_rows = 0, 0.0, 0
+        self.state.save(self.folder.last)
+        self.folder.write_history(progress.history)
+        return record
+
+    def _validate(self) -> dict[str, float]:
+        """The loss and every output's metrics on the validation rows; empty without such rows."""
+        rows = self.prepared.parts["validation"]
+        if not len(rows):
+            return {}
+        model, state = self.state.candidate, self.state
+        collected = collect(
+            model, self.prepared.loader, rows, device=state.device, precision=state.accelerator.autocast
+        )
+        scores = {"loss": collected.loss(model.weights)}
+        for name in model.outputs:
+            metrics = model.head(name).metrics(collected.predicted[name], collected.targets[name])
+            scores |= {f"{name}.{metric}": value for metric, value in metrics.items()}
+        return {key: value for key, value in scores.items() if math.isfinite(value)}
+
+    def _is_best(self, validation: dict[str, float]) -> bool:
+        """Whether this epoch is the best so far; the last one is, where nothing can be compared."""
+        progress = self.state.progress
+        metric = self.config.early_stop.metric if self.config.early_stop else "loss"
+        value = validation.get(metric)
+        if value is None:
+            return True
+        value = value if _higher_is_better(metric) else -value
+        if progress.best is None or value > progress.best:
+            progress.best, progress.epochs_without_gain = value, 0
+            return True
+        progress.epochs_without_gain += 1
+        return False
+
+    def _waited_enough(self) -> bool:
+        stop = self.config.early_stop
+        return stop is not None and self.state.progress.epochs_without_gain >= stop.patience
+
+    def _begin(self) -> None:
+        """Takes up the last checkpoint where there is one."""
+        state = self.state
+        self.reporter.say(f"training in {state.precision} on {state.device.type}: {state.reason}")
+        self._write_manifest("running")
+        if self.folder.last.exists():
+            state.load(self.folder.last)
+            self.reporter.say(f"going on from step {state.progress.step} of {self.steps}")
+
+    def _finish(self) -> Path:
+        """Writes the saved model and the manifest's end."""
+        weights, best = load_checkpoint(self.folder.best)
+        loader = self.prepared.loader
+        save_model(
+            self.folder.model,
+            self.prepared.recipe,
+            {name: bound.column for name, bound in loader.inputs.items()},
+            {name: bound.column for name, bound in loader.targets.items()},
+            weights,
+            {"epoch": best["epoch"], "table": self.state.table_digest, "versions": software()},
+        )
+        self.folder.write_quarantine(loader.quarantine.cells())
+        self._write_manifest("finished")
+        return self.folder.model
+
+    def _write_manifest(self, status: str) -> None:
+        state, prepared = self.state, self.prepared
+        self.folder.write_manifest(
+            {
+                "status": status,
+                "name": prepared.recipe.name,
+                "seed": self.config.seed,
+                "precision": state.precision,
+                "device": state.device.type,
+                "threads": threads(),
+                "micro_batch": self.micro_batch,
+                "parameters": state.parameters(),
+                "rows": {name: len(rows) for name, rows in prepared.parts.items()},
+                "duplicates": [report.line() for report in prepared.duplicates],
+                "table": {"source": prepared.table.source, "digest": state.table_digest},
+                "recipe_digest": prepared.recipe.digest(),
+                "versions": software(),
+            }
+        )
+
+    @contextmanager
+    def _stopping_after_a_step(self) -> Iterator[None]:
+        """Turns the first Ctrl-C into a wish to stop after the step, where everything can be saved."""
+
+        def ask(number: int, frame: Any) -> None:
+            if self.stop_asked:
+                raise KeyboardInterrupt
+            self.stop_asked = True
+
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
+    """Cuts a batch along its rows."""
+    for start in range(0, len(batch.rows), size):
+        yield batch.part(slice(start, start + size))
+
+
+def _higher_is_better(metric: str) -> bool:
+    """Losses and errors fall, everything else rises."""
+    name = metric.rpartition(".")[2]
+    return not any(word in name for word in ("loss", "error", "mae", "rmse", "mse"))

@@ -1,0 +1,142 @@
+"""The folder of a run: its lock, its manifest, its history, and where its checkpoints lie."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import platform
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import sensorium
+from sensorium.errors import SensoriumError
+from sensorium.recipe import Recipe, read_recipe
+
+_PACKAGES = (
+    "torch",
+    "accelerate",
+    "numpy",
+    "pyarrow",
+    "tokenizers",
+    "pillow",
+    "simplejpeg",
+    "soundfile",
+    "soxr",
+    "av",
+)
+
+
+class RunFolder:
+    """Paths inside runs/NAME, and what is written there besides checkpoints."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.manifest = path / "manifest.json"
+        self.history = path / "history.jsonl"
+        self.quarantine = path / "quarantine.jsonl"
+        self.last = path / "checkpoints" / "last.safetensors"
+        self.best = path / "checkpoints" / "best.safetensors"
+        self.model = path / "model"
+        self.logs = path / "tensorboard"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end."""
+        return self.manifest.exists() and json.loads(self.manifest.read_text()).get("status") == "finished"
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keeps a second process out for as long as this one lives, however it ends.
+
+        Raises:
+            SensoriumError: when another process has the folder, or it cannot be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("w")
+        except OSError as error:
+            raise SensoriumError(
+                f"{self.path}: the run folder cannot be written ({error.strerror})"
+            ) from None
+        with lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise SensoriumError(f"{self.path}: another process is training in this folder") from None
+            yield
+
+    def start(self, recipe: Recipe, fresh: bool) -> None:
+        """Makes the folder ready: starts anew, or goes on with the same recipe.
+
+        Raises:
+            SensoriumError: when the folder holds a run of another recipe.
+        """
+        if fresh:
+            for part in (self.path / "checkpoints", self.model, self.logs, self.path / "evaluation"):
+                shutil.rmtree(part, ignore_errors=True)
+            for file in (self.recipe, self.manifest, self.history, self.quarantine):
+                file.unlink(missing_ok=True)
+        if self.recipe.exists():
+            before = read_recipe(self.recipe)
+            if before.digest() != recipe.digest():
+                raise SensoriumError(
+                    f"{self.path} holds a run of another recipe ({_difference(before, recipe)}); "
+                    "give the recipe another name, or start over with --fresh"
+                )
+        else:
+            write_atomically(self.recipe, recipe.as_yaml())
+
+    def write_manifest(self, content: dict[str, Any]) -> None:
+        """Writes what the run was made of, and how far it came."""
+        write_atomically(self.manifest, json.dumps(content, indent=2, ensure_ascii=False))
+
+    def write_history(self, epochs: list[dict[str, Any]]) -> None:
+        """One line of JSON an epoch."""
+        write_atomically(self.history, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+
+    def write_quarantine(self, cells: list[Any]) -> None:
+        """One line of JSON for every cell that could not be read."""
+        lines = [json.dumps(cell._asdict(), ensure_ascii=False) + "\n" for cell in cells]
+        write_atomically(self.quarantine, "".join(lines))
+
+
+def software() -> dict[str, str]:
+    """The versions that decide a result."""
+    versions = {"sensorium": sensorium.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[package] = metadata.version(package)
+    return versions
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a text file so that a reader sees the old or the new one, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.part")
+    with beside.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def _difference(before: Recipe, after: Recipe) -> str:
+    """The first field in which two recipes differ."""
+    old, new = _flat(before.as_dict()), _flat(after.as_dict())
+    changed = [key for key in {**old, **new} if key != "name" and old.get(key) != new.get(key)]
+    return f"{changed[0]}: {old.get(changed[0])} → {new.get(changed[0])}" if changed else "its fields differ"
+
+
+def _flat(content: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(content, dict):
+        return {path: content}
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        flat.update(_flat(value, f"{path}.{key}" if path else str(key)))
+    return flat

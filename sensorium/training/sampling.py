@@ -1,0 +1,56 @@
+"""Which rows make which batch of which epoch."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sensorium.data.loader import Rows, plan_batches, row_lengths
+from sensorium.errors import RecipeError
+from sensorium.prepare import Prepared
+
+
+class Sampler:
+    """Draws the batches of every epoch: the same for the same seed and epoch, whenever asked.
+
+    Args:
+        prepared: the training rows and their columns.
+
+    Raises:
+        RecipeError: when classes are to be balanced and no output has classes.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        config = prepared.recipe.training
+        self.rows = prepared.parts["train"]
+        self.batch_size, self.seed = config.batch_size, config.seed
+        inputs = prepared.loader.inputs.values()
+        self.lengths = row_lengths(prepared.table, self.rows, inputs) if config.bucket else None
+        self.chances = _class_chances(prepared) if config.sampling == "balanced" else None
+        self.batches = math.ceil(len(self.rows) / self.batch_size)
+
+    def epoch(self, epoch: int) -> list[Rows]:
+        """The batches of an epoch, from 0."""
+        generator = np.random.default_rng([self.seed, epoch])
+        rows, lengths = self.rows, self.lengths
+        if self.chances is not None:
+            drawn = generator.choice(len(rows), size=len(rows), p=self.chances)
+            rows, lengths = rows[drawn], None if lengths is None else lengths[drawn]
+        return plan_batches(rows, self.batch_size, lengths, generator)
+
+
+def _class_chances(prepared: Prepared) -> npt.NDArray[np.float64]:
+    """The chance of every training row to be drawn, so that the classes come equally often."""
+    outputs: dict[str, Any] = prepared.recipe.outputs
+    names = [name for name, config in outputs.items() if config.type == "category"]
+    if not names:
+        raise RecipeError("training.sampling: balanced needs an output of type category")
+    cells = prepared.table.column(prepared.loader.targets[names[0]].source)
+    labels = [str(cells[int(row)]) for row in prepared.parts["train"]]
+    counts = Counter(labels)
+    chances = np.array([1 / counts[label] for label in labels])
+    return chances / chances.sum()

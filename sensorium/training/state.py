@@ -1,0 +1,155 @@
+"""Everything that training changes: weights, optimizers, generators and how far the run came."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from sensorium.errors import SensoriumError
+from sensorium.model import Model
+from sensorium.prepare import Prepared
+from sensorium.training.checkpoint import (
+    load_checkpoint,
+    pack,
+    random_state,
+    restore_random_state,
+    save_checkpoint,
+    unpack,
+)
+from sensorium.training.learner import Learner
+from sensorium.training.machine import choose_device, choose_precision, keep_freed_memory
+from sensorium.training.optimizer import build_optimizers, learning_rate_factor
+
+
+@dataclass
+class Progress:
+    """How far a run came.
+
+    Attributes:
+        epoch: epochs done.
+        batches: batches done in the epoch that is under way.
+        step: optimizer steps done.
+        loss_sum: loss times rows, summed over the epoch under way.
+        loss_rows: rows of the epoch under way.
+        best: the best validation score, the higher the better; None before the first.
+        epochs_without_gain: since then.
+        history: one record an epoch.
+    """
+
+    epoch: int = 0
+    batches: int = 0
+    step: int = 0
+    loss_sum: float = 0.0
+    loss_rows: int = 0
+    best: float | None = None
+    epochs_without_gain: int = 0
+    history: list[dict[str, Any]] = field(default_factory=list)
+
+
+class TrainingState:
+    """Weights, optimizers and progress, on one device, in one precision.
+
+    Args:
+        prepared: fitted columns, and the recipe that says what to build.
+    """
+
+    def __init__(self, prepared: Prepared) -> None:
+        config = prepared.recipe.training
+        self.device = choose_device(config.device)
+        self.precision, self.reason = choose_precision(config.precision, self.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        set_seed(config.seed)
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if self.precision == "bf16" else "no", cpu=self.device.type == "cpu"
+        )
+        targets = {name: bound.column for name, bound in prepared.loader.targets.items()}
+        columns = {name: bound.column for name, bound in prepared.loader.inputs.items()}
+        self.model = Model(prepared.recipe, columns, targets).to(self.device)
+        learner = Learner(prepared.recipe, self.model, targets).to(self.device)
+        optimizers = build_optimizers(config.optimizer, learner)
+        self.schedule = config.optimizer
+        self.peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        prepared_parts = self.accelerator.prepare(learner, *optimizers)
+        self.learner: Learner = prepared_parts[0]
+        self.optimizers: list[Optimizer] = list(prepared_parts[1:])
+        self.average = (
+            None
+            if config.ema is None
+            else AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+        )
+        self.table_digest = prepared.table.digest()
+        self.progress = Progress()
+
+    @property
+    def candidate(self) -> Model:
+        """The weights that are validated and kept: the moving average where there is one."""
+        model: Model = self.model if self.average is None else self.average.module  # type: ignore[assignment]
+        return model
+
+    def set_learning_rate(self, steps: int) -> None:
+        """Sets the rate of the coming step; `steps` is the length of the whole run."""
+        factor = learning_rate_factor(self.schedule, self.progress.step, steps)
+        for optimizer, peak in zip(self.optimizers, self.peak_rates, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * factor
+
+    def update(self) -> None:
+        """One optimizer step from the gradients that were gathered."""
+        if self.schedule.clip is not None:
+            self.accelerator.clip_grad_norm_(self.learner.parameters(), self.schedule.clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        if self.average is not None:
+            self.average.update_parameters(self.model)
+
+    def save(self, path: Path) -> None:
+        """Writes a checkpoint; see `save_checkpoint` for what a kill leaves."""
+        optimizer_tensors, optimizers = pack("optimizer", [part.state_dict() for part in self.optimizers])
+        tensors: dict[str, Tensor] = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
+        tensors |= optimizer_tensors | random_state(self.device)
+        if self.average is not None:
+            tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
+        about = {"progress": asdict(self.progress), "optimizers": optimizers, "table": self.table_digest}
+        save_checkpoint(path, tensors, about)
+
+    def load(self, path: Path) -> None:
+        """Takes a checkpoint up.
+
+        Raises:
+            SensoriumError: when it is damaged, or the table is not the one that it was trained on.
+        """
+        tensors, saved = load_checkpoint(path)
+        if saved["table"] != self.table_digest:
+            raise SensoriumError(
+                f"{path}: the table has changed since this run was stopped; start over with --fresh"
+            )
+        self.progress = Progress(**saved["progress"])
+        self.learner.load_state_dict(_under("learner.", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(_under("average.", tensors))
+        for optimizer, state in zip(self.optimizers, unpack(tensors, saved["optimizers"]), strict=True):
+            optimizer.load_state_dict(state)
+        restore_random_state(tensors, self.device)
+
+    def parameters(self) -> int:
+        """How many numbers the model learns."""
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def threads() -> int:
+    """The threads that torch computes with; sums in another order change the last bits."""
+    return torch.get_num_threads()
+
+
+def _under(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
