@@ -50,6 +50,21 @@ class Tokens(NamedTuple):
     mask: Tensor
 
 
+class Place(NamedTuple):
+    """Where the tokens of one input lie among the fused tokens.
+
+    Attributes:
+        start: the first of them.
+        length: how many there are; 1 where the input is missing in every row.
+        grid: height and width of a picture's tokens: the last height · width tokens of the place, row by
+            row. Empty where the tokens form no grid, or a fusion has pooled them.
+    """
+
+    start: int
+    length: int
+    grid: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True)
 class Fused:
     """All inputs of a row brought together.
@@ -60,6 +75,7 @@ class Fused:
             fusion's `width`.
         mask: `(B, L)` bool, True where a token is real.
         columns: input name → `(B, H)`, each input by itself, for similarity and auxiliary losses.
+        places: input name → where its tokens lie along L.
         per_output: output name → `(B, V)`, where a fusion prepares a vector for one output alone.
     """
 
@@ -67,11 +83,34 @@ class Fused:
     tokens: Tensor
     mask: Tensor
     columns: dict[str, Tensor]
+    places: dict[str, Place] = field(default_factory=dict)
     per_output: dict[str, Tensor] = field(default_factory=dict)
 
     def for_output(self, name: str) -> Fused:
         """The same row as one output sees it."""
         return replace(self, vector=self.per_output.get(name, self.vector))
+
+    def only(self, name: str) -> Fused:
+        """The same row as one input alone shows it; the vector is then of width H."""
+        place = self.places[name]
+        part = slice(place.start, place.start + place.length)
+        return Fused(
+            vector=self.columns[name],
+            tokens=self.tokens[:, part],
+            mask=self.mask[:, part],
+            columns={name: self.columns[name]},
+            places={name: place._replace(start=0)},
+        )
+
+    def detach(self) -> Fused:
+        """The same values, through which no gradient passes."""
+        return replace(
+            self,
+            vector=self.vector.detach(),
+            tokens=self.tokens.detach(),
+            columns={name: column.detach() for name, column in self.columns.items()},
+            per_output={name: vector.detach() for name, vector in self.per_output.items()},
+        )
 
 
 @dataclass(frozen=True)

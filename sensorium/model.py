@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sensorium.batch import Batch, Fused, Raw, Tokens
+from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
 from sensorium.data.column import Column
 from sensorium.encoders import ENCODERS
@@ -88,7 +90,7 @@ class Model(nn.Module):
             for column, name in enumerate(self.inputs)
         }
         fused: Fused = self.fusion(tokens, present)
-        return fused
+        return replace(fused, places={n: self._with_grid(n, p, tokens[n]) for n, p in fused.places.items()})
 
     def encoder(self, name: str) -> Any:
         """The encoder of an input."""
@@ -121,6 +123,12 @@ class Model(nn.Module):
         first = torch.zeros_like(mask)
         first[:, 0] = ~present
         return Tokens(torch.where(first.unsqueeze(-1), absent.to(values.dtype), start), mask | first)
+
+    def _with_grid(self, name: str, place: Place, tokens: Tokens) -> Place:
+        """Adds the height and width of a picture's tokens, where they came through the fusion unpooled."""
+        grid = self.encoder(name).grid if hasattr(self.encoder(name), "grid") else ()
+        whole = place.length == tokens.values.shape[1] and place.length >= math.prod(grid)
+        return place._replace(grid=grid) if grid and whole else place
 
     def _drop_inputs(self, present: Tensor) -> Tensor:
         """Hides inputs at random, row by row, and never all that a row has."""

@@ -269,7 +269,7 @@ def _mono(frame: Any) -> Samples:
     """One frame of any sample format → float32 mono, full scale 1.0."""
     values = frame.to_ndarray()
     channels = values if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)).T
-    mixed: Samples = channels.mean(axis=0, dtype=np.float64)
+    mixed: npt.NDArray[np.float64] = channels.mean(axis=0, dtype=np.float64)
     if values.dtype == np.uint8:
         mixed = (mixed - 128) / 128
     elif values.dtype.kind == "i":

@@ -36,17 +36,20 @@ def open_container(source: Source, media: str) -> Iterator[Any]:
     Raises:
         CellError: when FFmpeg does not know the format, or the file is too damaged to be opened.
     """
+    # Decoders refuse larger frames too: a stream may hold others than its header says.
+    options = {"max_pixels": str(source.limits.max_pixels)}
+    problem = CellError(
+        f"the file is not a {media} of a known format, or it is damaged or cut short",
+        "replace the file or convert it",
+    )
     with source.open() as stream:
         try:
-            # Decoders refuse larger frames too: a stream may hold others than its header says.
-            options = {"max_pixels": str(source.limits.max_pixels)}
             container = av.open(stream, options=options, container_options=_OPTIONS, metadata_errors="ignore")
         except DAMAGE as error:
-            raise CellError(
-                f"the file is not a {media} of a known format, or it is damaged or cut short",
-                "replace the file or convert it",
-            ) from error
+            raise problem from error
         with container:
+            if not container.streams:
+                raise problem
             yield container
 
 

@@ -38,6 +38,8 @@ def read_delimited(path: Path) -> pa.Table:
     """CSV or TSV, UTF-8 with or without a byte order mark → columns of text, empty cells null."""
     delimiter = DELIMITERS[path.suffix.lower()]
     names = _header(path, delimiter)
+    if _has_quotes(path):  # Arrow reads past a quote that is never closed, and the rows behind it are lost
+        _check_rows(path, delimiter)
     try:
         return pyarrow.csv.read_csv(
             path,
@@ -52,9 +54,18 @@ def read_delimited(path: Path) -> pa.Table:
             ),
         )
     except pa.ArrowInvalid as error:
-        for _ in _delimited_rows(path, delimiter):  # says which line is wrong
-            continue
+        _check_rows(path, delimiter)  # says which line is wrong
         raise TableError(f"{path} cannot be read: {str(error)[:60]}") from error
+
+
+def _has_quotes(path: Path) -> bool:
+    with path.open("rb") as stream:
+        return any(b'"' in block for block in iter(lambda: stream.read(1 << 20), b""))
+
+
+def _check_rows(path: Path, delimiter: str) -> None:
+    for _ in _delimited_rows(path, delimiter):
+        continue
 
 
 def infer_types(table: pa.Table) -> pa.Table:
@@ -112,7 +123,10 @@ def _delimited_rows(path: Path, delimiter: str) -> Iterator[list[str]]:
                 if row:
                     yield row
         except csv.Error as error:
-            raise TableError(f"{path}, line {before + 1}: {error}") from error
+            raise TableError(
+                f"{path}, line {before + 1}: a quoted cell is not closed, or holds a quote that is not doubled "
+                f"({error})"
+            ) from error
 
 
 def _checked_lines(lines: Iterator[str], path: Path) -> Iterator[str]:

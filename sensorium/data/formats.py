@@ -81,15 +81,18 @@ def read_dataframe(source: Any) -> pa.Table:
     """
     if isinstance(source, pa.Table):
         return source
-    if isinstance(source, Mapping):
+    module = type(source).__module__
+    if isinstance(source, Mapping) and module != "datasets.dataset_dict":
         return _from_columns({str(name): cells for name, cells in source.items()})
     if isinstance(source, list) and source and all(isinstance(row, Mapping) for row in source):
         columns: dict[str, list[Any]] = {}
         for index, row in enumerate(source):
             _add_row(columns, row, index)
         return _from_columns(_filled(columns, len(source)))
-    if type(source).__module__.split(".")[0] == "pandas" and hasattr(source, "columns"):
+    if module.split(".")[0] == "pandas" and hasattr(source, "columns"):
         return _from_pandas(source)
+    if module == "datasets.arrow_dataset":  # has no stream, and may be a selection of rows
+        return source.with_format("arrow")[:]
     if not hasattr(source, "__arrow_c_stream__"):
         raise TableError(
             f"a {type(source).__name__} cannot be read as a table: give a path, a dict of lists, "

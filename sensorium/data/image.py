@@ -232,10 +232,14 @@ def _read_jpeg_with_pillow(content: bytes, limits: Limits) -> Image.Image:
 
 def _read_with_pillow(picture: ImageFile.ImageFile, limits: Limits) -> Image.Image:
     check_pixels(picture.width, picture.height, limits)
+    is_tiff = isinstance(picture, TiffImagePlugin.TiffImageFile)
+    largest = Image.MAX_IMAGE_PIXELS
+    if is_tiff and largest is not None and picture.width * picture.height > largest:
+        # Only for TIFF does Pillow apply its own limit once more, with a warning that nobody could act on.
+        raise CellError(f"a TIFF picture of more than {largest:,} pixels", "convert it to PNG or JPEG")
     picture.load()
     # Pillow turns a TIFF upright by itself; for the others the EXIF block is in `info`.
-    exif = b"" if isinstance(picture, TiffImagePlugin.TiffImageFile) else picture.info.get("exif", b"")
-    return _turned(_to_rgb(picture), exif_orientation(exif))
+    return _turned(_to_rgb(picture), exif_orientation(b"" if is_tiff else picture.info.get("exif", b"")))
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

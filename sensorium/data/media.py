@@ -12,8 +12,9 @@ import stat
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, BinaryIO
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from pydantic import Field
@@ -21,6 +22,8 @@ from pydantic import Field
 from sensorium.config import Config
 from sensorium.data.column import Profile, Recognised
 from sensorium.errors import CellError
+
+Stream = io.BufferedReader | io.BytesIO
 
 
 class Limits(Config):
@@ -45,7 +48,7 @@ class Source:
     name: str
     limits: Limits = field(default_factory=Limits)
 
-    def open(self) -> BinaryIO:
+    def open(self) -> Stream:
         """A new binary stream at the start of the content; the caller closes it.
 
         Raises:
@@ -80,10 +83,17 @@ class Source:
             raise _unreadable(error) from error
 
     def digest(self) -> str:
-        """BLAKE2b of the content, 40 hexadecimal digits: the same bytes have the same digest anywhere."""
+        """BLAKE2b of the content, 40 hexadecimal digits: the same bytes have the same digest anywhere.
+
+        A file is read once for it, and again only when its size, its times or its inode have changed.
+        """
+        if isinstance(self.content, bytes):
+            return hashlib.blake2b(self.content, digest_size=20).hexdigest()
         try:
-            with self.open() as stream:
-                return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+            status = self.content.stat()
+            return _file_digest(
+                self.content, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+            )
         except OSError as error:
             raise _unreadable(error) from error
 
@@ -297,6 +307,12 @@ def _parts(value: Any) -> tuple[str, bytes]:
         return "", value
     text = str(value)
     return ("", b"") if text[:5].lower() == "data:" else (text, b"")
+
+
+@lru_cache(maxsize=200_000)
+def _file_digest(path: Path, inode: int, size: int, modified: int, changed: int) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
 
 
 def _unreadable(error: OSError) -> CellError:

@@ -229,7 +229,8 @@ def _check_groups(table: Table, parts: Mapping[str, Rows], column: str) -> None:
             if before != part:
                 raise TableError(
                     f"column {column!r} of {table.source}: one group is in {before} (row {first}) and in "
-                    f"{part} (row {row}), against the recipe's group; correct the split column or leave group out"
+                    f"{part} (row {row}), against the recipe; "
+                    "correct the split column or leave group out"
                 )
 
 
@@ -247,7 +248,7 @@ def _divide(
     counts = {part: max(1, round(len(rows) * share)) for part, share in shares.items() if share}
     if len(rows) <= sum(counts.values()):
         raise TableError(
-            f"{len(rows)} rows of {table.source} are too few for training and {' and '.join(counts)}: "
+            f"{table.source}: rows to divide {len(rows)}, too few for training and {' and '.join(counts)}: "
             "give more rows, or set data.split.validation or data.split.test to 0"
         )
     if config.time:

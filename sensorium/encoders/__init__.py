@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sensorium.encoders.audio import CNNAudio, LSTMAudio, TransformerAudio
 from sensorium.encoders.image import CNNImage, ViTImage
 from sensorium.encoders.resnet import ResNet18, ResNet34, ResNet50
@@ -16,7 +18,7 @@ from sensorium.encoders.tabular import (
 from sensorium.encoders.text import CNNText, GRUText, LSTMText, MeanText, TransformerText
 from sensorium.encoders.video import FramesVideo
 
-ENCODERS = {
+ENCODERS: dict[str, dict[str, type[Any]]] = {
     "text": {
         "mean": MeanText,
         "cnn": CNNText,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 from torch.nn import functional
@@ -109,10 +108,9 @@ class _Block(nn.Module):
     def forward(self, values: Tensor, mask: Tensor) -> Tensor:
         """`(N, C, T, M)` and the mask `(N, T / 2)` of the result → `(N, C', T / 2, M / 2)`."""
         values = self.pool(self.convolution(values))
-        places = mask[:, None, :, None]
         if self.norm is not None:
-            values = self.norm(values, places)
-        return torch.where(places, values.relu(), torch.zeros((), dtype=values.dtype, device=values.device))
+            return functional.relu(self.norm(values, mask))
+        return where_real(values.relu().transpose(1, 2), mask).transpose(1, 2)
 
 
 class LSTMAudioConfig(_SpectrumConfig):

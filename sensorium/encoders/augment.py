@@ -1,4 +1,4 @@
-"""What happens to pictures on the model's side before any layer: to float, normalised, and varied in training."""
+"""Pictures before the first layer: to float, normalised, and varied in training."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ class ImageStem(nn.Module):
         # In units of 0 to 1, light maps x to gain · x + offset; normalisation follows it.
         values = values.mul_(gain * scale).add_(shift + offset * 255 * scale)
         values = _move(self.augment, values, draws[:, 2:7])
-        return _erase(self.augment, values, draws[:, 7:11])
+        values = _erase(self.augment, values, draws[:, 7:11])
+        return values.contiguous(memory_format=torch.channels_last)
 
 
 def _light(augment: AugmentConfig, draws: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,12 +80,16 @@ def _move(augment: AugmentConfig, values: Tensor, draws: Tensor) -> Tensor:
     aspect = values.shape[2] / values.shape[3]
     # Rows of the matrix that takes places of the result, in [-1, 1], to places of the picture.
     across = torch.stack(
-        [mirror * zoom * angle.cos(), -mirror * zoom * aspect * angle.sin(), 2 * augment.shift * change[:, 3]], 1
+        [
+            mirror * zoom * angle.cos(),
+            -mirror * zoom * aspect * angle.sin(),
+            2 * augment.shift * change[:, 3],
+        ],
+        1,
     )
     down = torch.stack([zoom / aspect * angle.sin(), zoom * angle.cos(), 2 * augment.shift * change[:, 4]], 1)
     grid = functional.affine_grid(torch.stack([across, down], dim=1), list(values.shape), align_corners=False)
-    moved = functional.grid_sample(values, grid, padding_mode="reflection", align_corners=False)
-    return moved.contiguous(memory_format=torch.channels_last)
+    return functional.grid_sample(values, grid, padding_mode="reflection", align_corners=False)
 
 
 def _erase(augment: AugmentConfig, values: Tensor, draws: Tensor) -> Tensor:
@@ -100,5 +105,7 @@ def _erase(augment: AugmentConfig, values: Tensor, draws: Tensor) -> Tensor:
         first = (start * (1 - side)).unsqueeze(1)
         return (place >= first) & (place < first + side.unsqueeze(1))
 
-    hole = inside(draws[:, 2], width).view(rows, 1, 1, width) & inside(draws[:, 3], height).view(rows, 1, height, 1)
+    hole = inside(draws[:, 2], width).view(rows, 1, 1, width) & inside(draws[:, 3], height).view(
+        rows, 1, height, 1
+    )
     return values.masked_fill(hole, 0.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -34,7 +34,9 @@ class CNNImageConfig(Config):
     pool: Literal["tokens", "mean", "flatten"] = Field(
         "tokens", description="a token a place, the mean over places, or all places as one vector"
     )
-    dense: int | None = Field(None, description="width of a dense layer after the blocks; null for none", ge=1)
+    dense: int | None = Field(
+        None, description="width of a dense layer after the blocks; null for none", ge=1
+    )
     dropout: float = Field(0.2, description="share of values dropped in training", ge=0, lt=1)
 
     @model_validator(mode="after")
@@ -65,7 +67,9 @@ class CNNImage(nn.Module):
             *(_block(size, channels, config) for size, channels in zip(inputs, config.channels, strict=True))
         )
         width = config.channels[-1] * (places if config.pool == "flatten" else 1)
-        self.dense = nn.Sequential(nn.Linear(width, config.dense), nn.ReLU()) if config.dense else nn.Identity()
+        self.dense = (
+            nn.Sequential(nn.Linear(width, config.dense), nn.ReLU()) if config.dense else nn.Identity()
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.pool = config.pool
         self.dim = config.dense or width
@@ -89,7 +93,9 @@ class ViTImageConfig(Config):
     """Self-attention over square patches; wants many rows, or pretraining."""
 
     kind: Literal["vit"] = "vit"
-    patch: int = Field(16, description="side of a patch in pixels; the picture's sides are multiples of it", ge=1)
+    patch: int = Field(
+        16, description="side of a patch in pixels; the picture's sides are multiples of it", ge=1
+    )
     width: int = Field(192, description="width of a token; even, and a multiple of heads", ge=2)
     depth: int = Field(6, description="blocks", ge=1)
     heads: int = Field(3, description="attention heads", ge=1)
@@ -117,8 +123,9 @@ class ViTImage(nn.Module):
         height, width = picture_size(column)
         if height % config.patch or width % config.patch:
             raise RecipeError(
-                f"the picture's size {height} × {width} is not a multiple of the patch, {config.patch} pixels: "
-                f"choose a size such as {max(1, round(height / config.patch)) * config.patch}, or another patch"
+                f"the picture's size {height} × {width} is not a multiple of the patch, {config.patch} "
+                f"pixels: choose a size such as {max(1, round(height / config.patch)) * config.patch}, "
+                "or another patch"
             )
         self.stem = ImageStem(column.config.augment)
         self.patch = config.patch
@@ -137,27 +144,30 @@ class ViTImage(nn.Module):
     def features(self, pixels: Tensor) -> Tensor:
         """`(N, 3, H, W)` normalised floats → `(N, L, dim)`."""
         patches = functional.pixel_unshuffle(pixels, self.patch).flatten(2).transpose(1, 2)
-        values = self.transformer(self.dropout(self.embedding(patches) + self.positions))
+        values: Tensor = self.transformer(self.dropout(self.embedding(patches) + self.positions))
         return values.mean(dim=1, keepdim=True) if self.pool == "mean" else values
 
 
 def _block(inputs: int, channels: int, config: CNNImageConfig) -> nn.Sequential:
-    norms = {
-        "batch": lambda: BatchNorm2d(channels),
-        "group": lambda: nn.GroupNorm(_groups(channels), channels),
-        "none": nn.Identity,
-    }
     return nn.Sequential(
         nn.Conv2d(inputs, channels, config.kernel, padding=config.kernel // 2, bias=config.norm == "none"),
         nn.MaxPool2d(2),
-        norms[config.norm](),
+        _norm(config.norm, channels),
         nn.ReLU(),
     )
 
 
+def _norm(kind: Literal["batch", "group", "none"], channels: int) -> nn.Module:
+    if kind == "batch":
+        return BatchNorm2d(channels)
+    return nn.GroupNorm(_groups(channels), channels) if kind == "group" else nn.Identity()
+
+
 def _groups(channels: int) -> int:
-    """At most 8 groups, of equal size."""
-    return max(groups for groups in range(1, 9) if channels % groups == 0)
+    """At most 8 groups of equal size, of at least 4 channels, so that one place alone has a variance."""
+    return max(
+        groups for groups in range(1, 9) if channels % groups == 0 and (groups * 4 <= channels or groups == 1)
+    )
 
 
 def _places(size: tuple[int, int], halvings: int) -> int:

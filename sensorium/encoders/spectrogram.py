@@ -27,7 +27,9 @@ class LogMelConfig(Config):
     window_ms: float = Field(25.0, description="length of a frame in milliseconds", gt=0)
     hop_ms: float = Field(10.0, description="from one frame's start to the next's, in milliseconds", gt=0)
     low: float = Field(20.0, description="lower edge of the lowest band in Hz", ge=0)
-    high: float | None = Field(None, description="upper edge of the highest band in Hz; null for half the rate")
+    high: float | None = Field(
+        None, description="upper edge of the highest band in Hz; null for half the rate"
+    )
 
     @model_validator(mode="after")
     def _edges_in_order(self) -> Self:
@@ -41,7 +43,9 @@ class MaskConfig(Config):
 
     bands: int = Field(8, description="most bands hidden by one mask; 0 for none", ge=0)
     band_masks: int = Field(1, description="masks over bands", ge=0)
-    time: float = Field(0.1, description="largest share of a sound hidden by one mask; 0 for none", ge=0, le=1)
+    time: float = Field(
+        0.1, description="largest share of a sound hidden by one mask; 0 for none", ge=0, le=1
+    )
     time_masks: int = Field(1, description="masks over time", ge=0)
 
 
@@ -81,25 +85,28 @@ class LogMel(nn.Module):
             )
         size = 1 << (self.window - 1).bit_length()
         self.register_buffer("transform", fourier_matrix(self.window, size), persistent=False)
-        self.register_buffer("bands", mel_matrix(rate, size, config.mels, config.low, high), persistent=False)
+        bands = mel_matrix(rate, size, config.mels, config.low, high)
+        # Twice, for cosines and sines: the product then also adds their squares to the power.
+        self.register_buffer("bands", torch.cat([bands, bands]), persistent=False)
 
     def forward(self, raw: Raw) -> tuple[Tensor, Tensor]:
-        """Samples `(B, S)` float32 → values `(B, T, mels)` float32, zero in the padding, and mask `(B, T)`."""
+        """Samples `(B, S)` float32 → float32 `(B, T, mels)`, zero in the padding, and mask `(B, T)`."""
         samples = where_real(raw.values, raw.mask)
         total = self.frames(samples.shape[1])
         reach = (total - 1) * self.hop + self.window
         samples = nn.functional.pad(samples, (0, max(0, reach - samples.shape[1])))[:, :reach]
         spectrum = samples.unfold(1, self.window, self.hop) @ self.transform
         with torch.autocast(samples.device.type, enabled=False):
-            power = spectrum.float().square().unflatten(-1, (2, -1)).sum(dim=-2)
-            values = (power @ self.bands).clamp(min=FLOOR).log()
-        mask = torch.arange(total, device=samples.device) < self.frames(raw.mask.sum(dim=1, keepdim=True))
+            values = (spectrum.float().square_() @ self.bands).clamp_(min=FLOOR).log_()
+        # A frame is real when the one before it does not reach the sound's end, and the first always.
+        reached = (torch.arange(total, device=samples.device) - 1) * self.hop + self.window
+        reached[0] = 0
+        mask = reached < raw.mask.sum(dim=1, keepdim=True)
         return normalise(values, mask), mask
 
-    def frames(self, samples: int | Tensor) -> int | Tensor:
+    def frames(self, samples: int) -> int:
         """How many frames a sound of so many samples has; at least one."""
-        extra = -((self.window - samples) // self.hop)
-        return extra.clamp(min=0) + 1 if isinstance(extra, Tensor) else max(0, extra) + 1
+        return max(0, -((self.window - samples) // self.hop)) + 1
 
 
 def normalise(values: Tensor, mask: Tensor) -> Tensor:
@@ -158,7 +165,7 @@ class SpecMask(nn.Module):
         config = self.config
         frames = mask.sum(dim=1).to(values.dtype)
         bands = torch.full_like(frames, values.shape[2])
-        hidden = torch.zeros(values.shape[:1] + (1, 1), dtype=torch.bool, device=values.device)
+        hidden = torch.zeros((*values.shape[:1], 1, 1), dtype=torch.bool, device=values.device)
         for _ in range(config.band_masks if config.bands else 0):
             hidden = hidden | _span(bands, bands.clamp(max=config.bands), values.shape[2]).unsqueeze(1)
         for _ in range(config.time_masks if config.time else 0):

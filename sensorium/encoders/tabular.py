@@ -51,7 +51,9 @@ class TokenNumberConfig(Config):
     kind: Literal["token"] = "token"
     width: int = Field(64, description="width of the token", ge=1)
     frequencies: int = Field(0, description="periodic features; 0 for the number alone", ge=0)
-    spread: float = Field(1.0, description="standard deviation of the first frequencies, 1 / scaled unit", gt=0)
+    spread: float = Field(
+        1.0, description="standard deviation of the first frequencies, 1 / scaled unit", gt=0
+    )
 
 
 class TokenNumber(nn.Module):
@@ -200,7 +202,7 @@ class TokenCategories(nn.Module):
 
 def _width_for(size: int) -> int:
     """The rule of thumb of fastai's tabular models, held to 64."""
-    return min(64, round(1.6 * size**0.56))
+    return min(64, round(1.6 * math.pow(size, 0.56)))
 
 
 def _label_vectors(size: int, width: int) -> nn.Embedding:

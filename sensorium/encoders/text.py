@@ -143,7 +143,12 @@ class CNNText(nn.Module):
         super().__init__()
         self.words = _word_vectors(column, config.embedding)
         self.convolutions = nn.ModuleList(
-            nn.Conv1d(config.embedding, config.filters, width) for width in config.kernels
+            nn.Sequential(
+                # An even kernel looks one word further ahead than back.
+                nn.ConstantPad1d(((width - 1) // 2, width // 2), 0.0),
+                nn.Conv1d(config.embedding, config.filters, width),
+            )
+            for width in config.kernels
         )
         self.dropout = nn.Dropout(config.dropout)
         self.pool = config.pool
@@ -152,7 +157,7 @@ class CNNText(nn.Module):
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`, or `(B, 1, dim)` with `pool: max`."""
         words = where_real(self.dropout(self.words(raw.values)), raw.mask).transpose(1, 2)
-        found = [_same_length(convolution, words) for convolution in self.convolutions]
+        found = [convolution(words) for convolution in self.convolutions]
         values = torch.cat(found, dim=1).relu().transpose(1, 2)
         if self.pool == "max":
             return _one_token(self.dropout(masked_max(values, raw.mask)))
@@ -203,7 +208,9 @@ class TransformerText(nn.Module):
             positions = sinusoidal_positions(length, self.dim, raw.values.device)
         else:
             # Only padding can lie beyond the column's length.
-            positions = functional.pad(self.positions[:length], (0, 0, 0, max(0, length - len(self.positions))))
+            positions = functional.pad(
+                self.positions[:length], (0, 0, 0, max(0, length - len(self.positions)))
+            )
         return Tokens(self.transformer(self.dropout(words + positions), raw.mask), raw.mask)
 
 
@@ -214,12 +221,6 @@ def _word_vectors(column: TextColumn, width: int) -> nn.Embedding:
     with torch.no_grad():
         words.weight[0].zero_()
     return words
-
-
-def _same_length(convolution: nn.Conv1d, values: Tensor) -> Tensor:
-    extra = convolution.kernel_size[0] - 1
-    result: Tensor = convolution(functional.pad(values, (extra // 2, extra - extra // 2)))
-    return result
 
 
 def _one_token(values: Tensor) -> Tokens:

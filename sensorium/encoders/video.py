@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from sensorium.batch import Raw, Tokens, masked_mean
@@ -20,7 +19,8 @@ from sensorium.encoders.resnet import (
     ResNet50,
     ResNet50Config,
 )
-from sensorium.layers import Recurrent, Transformer, sinusoidal_positions
+from sensorium.errors import RecipeError
+from sensorium.layers import Recurrent, Transformer, check_heads, sinusoidal_positions
 
 if TYPE_CHECKING:
     from sensorium.data.video import VideoColumn
@@ -56,6 +56,10 @@ class FramesVideo(nn.Module):
 
     A clip's sound is an input of its own: give the recipe a second input of type audio that names the same
     table column, and the fusion brings the two together.
+
+    Raises:
+        RecipeError: when the picture encoder cannot take the frames' size, or with `time: transformer` its
+            width is not a multiple of `heads`.
     """
 
     Config = FramesVideoConfig
@@ -67,11 +71,7 @@ class FramesVideo(nn.Module):
         width = self.image.dim
         self.dropout = nn.Dropout(config.dropout)
         self.recurrent = Recurrent("lstm", width, config.hidden) if config.time == "lstm" else None
-        self.transformer = (
-            Transformer(width, config.depth, config.heads, config.dropout)
-            if config.time == "transformer"
-            else None
-        )
+        self.transformer = _transformer(config, width) if config.time == "transformer" else None
         self.dim = self.recurrent.dim if self.recurrent else width
 
     def forward(self, raw: Raw) -> Tokens:
@@ -87,6 +87,14 @@ class FramesVideo(nn.Module):
     def _frames(self, raw: Raw) -> Tensor:
         """`(B, frames, width)`, zero where there is no frame."""
         clip = raw.mask.nonzero()[:, 0]
-        seen = self.image.features(self.stem(raw.values[raw.mask], clip)).mean(dim=1)
+        seen: Tensor = self.image.features(self.stem(raw.values[raw.mask], clip)).mean(dim=1)
         frames = seen.new_zeros(*raw.mask.shape, seen.shape[-1])
         return frames.masked_scatter(raw.mask.unsqueeze(-1), seen)
+
+
+def _transformer(config: FramesVideoConfig, width: int) -> Transformer:
+    try:
+        check_heads(width, config.heads)
+    except ValueError as error:
+        raise RecipeError(f"time: transformer over this image encoder: {error}") from error
+    return Transformer(width, config.depth, config.heads, config.dropout)

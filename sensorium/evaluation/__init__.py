@@ -3,8 +3,9 @@
 from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation, evaluate
 from sensorium.evaluation.inputs import InputSubset
 from sensorium.evaluation.metrics import Interval
-from sensorium.evaluation.report import print_evaluation, write_report
+from sensorium.evaluation.report import write_report
 from sensorium.evaluation.run import evaluate_run
+from sensorium.evaluation.terminal import print_evaluation
 
 __all__ = [
     "Evaluation",

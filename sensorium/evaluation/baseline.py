@@ -21,7 +21,7 @@ class Baseline:
 
     Attributes:
         answer: which, in words that go on after "Always".
-        metrics: metric → value on the rows that are scored; without metrics that say nothing of it.
+        metrics: metric → value on the rows that are scored.
     """
 
     answer: str
@@ -47,19 +47,20 @@ def verdict(interval: Interval, baseline: float | None, goal: Literal["max", "mi
     return "better" if (interval.low > baseline) == (goal == "max") else "worse"
 
 
-def _most_frequent_class(column: Any, config: Any, target: Cells) -> Baseline:
-    certain = np.zeros((len(target.values), len(column.labels)), dtype=np.float32)
-    certain[:, 0] = 1  # labels are sorted by how often training had them
-    metrics = category_metrics(certain, target.values[:, 0] - 1)
-    del metrics["log_loss"]  # of a certainty that nobody claims
+def _class_shares(column: Any, config: Any, target: Cells) -> Baseline:
+    # labels are sorted by frequency, so the first is the answer
+    counts = np.array(column.counts, dtype=np.float64)
+    shares = np.tile(counts / counts.sum(), (len(target.values), 1))
     label = column.labels[0] if len(column.labels[0]) <= 40 else column.labels[0][:39] + "…"
-    return Baseline(f"answering “{label}”, the most frequent class of the training rows,", metrics)
+    answer = f"answering “{label}”, the most frequent class of the training rows,"
+    return Baseline(answer, category_metrics(shares, target.values[:, 0] - 1))
 
 
-def _no_label(column: Any, config: Any, target: Cells) -> Baseline:
+def _label_shares(column: Any, config: Any, target: Cells) -> Baseline:
     truth = target.values[:, 1:] > 0.5
-    metrics = categories_metrics(np.zeros(truth.shape, dtype=np.float32), truth, config.threshold)
-    return Baseline("giving no label, with the same probabilities for every row,", metrics)
+    shares = np.tile(np.array(column.counts) / max(1, column.rows), (len(truth), 1))
+    answer = "giving every label the probability of its share of the training rows"
+    return Baseline(answer, categories_metrics(shares, truth, config.threshold))
 
 
 def _middle(column: Any, config: Any, target: Cells) -> Baseline:
@@ -70,14 +71,12 @@ def _middle(column: Any, config: Any, target: Cells) -> Baseline:
     else:
         # an unscaled column keeps no mean of its training rows; this one is harder to beat
         answer, value = "the mean of these very rows", float(truth.mean()) if len(truth) else 0.0
-    return Baseline(
-        f"answering {value:.4g}, {answer},", number_metrics(np.full(len(truth), value), truth)
-    )
+    return Baseline(f"answering {value:.4g}, {answer},", number_metrics(np.full(len(truth), value), truth))
 
 
 BASELINES: dict[str, Callable[[Any, Any, Cells], Baseline]] = {
-    "category": _most_frequent_class,
-    "categories": _no_label,
+    "category": _class_shares,
+    "categories": _label_shares,
     "number": _middle,
 }
 """By type of output: fitted target column, the head's configuration, target cells of the rows that count."""

@@ -14,7 +14,7 @@ from sensorium.data.loader import Loader, Rows
 from sensorium.data.table import Table
 from sensorium.errors import TableError
 from sensorium.evaluation.baseline import BASELINES, Baseline
-from sensorium.evaluation.inputs import InputSubset, score_subsets
+from sensorium.evaluation.inputs import InputSubset, sample, score_subsets
 from sensorium.evaluation.metrics import Confusion, Interval, confusion, score
 from sensorium.inference import Collected, collect
 
@@ -25,7 +25,7 @@ MOST_LABELS = 30
 """Classes of a confusion matrix; the rarest beyond share one row and column."""
 MOST_POINTS = 2_000
 """Rows of a true against predicted plot."""
-MOST_LINES = 50
+MOST_LINES = 30
 """Unreadable cells that are listed one by one."""
 
 
@@ -120,7 +120,7 @@ class Evaluation:
 
     def __str__(self) -> str:
         """A table for the terminal."""
-        from sensorium.evaluation.report import as_text
+        from sensorium.evaluation.terminal import as_text
 
         return as_text(self)
 
@@ -180,10 +180,9 @@ def _check(predictor: Predictor, table: Table, rows: Rows) -> None:
         )
 
 
-def _score_output(
-    predictor: Predictor, loader: Loader, collected: Collected, name: str
-) -> OutputEvaluation:
-    head, column = predictor.model.head(name), loader.targets[name].column
+def _score_output(predictor: Predictor, loader: Loader, collected: Collected, name: str) -> OutputEvaluation:
+    head = predictor.model.head(name)
+    column: Any = loader.targets[name].column
     predicted, target = collected.predicted[name], collected.targets[name]
     kind = predictor.recipe.outputs[name].type
     scored = head.scored(target)
@@ -235,13 +234,6 @@ def _points(head: Any, column: Any, predicted: dict[str, Array], target: Cells) 
         predicted=np.asarray(head.answers(values)["prediction"]).tolist(),
         total=len(scored),
     )
-
-
-def sample(rows: Rows, most: int) -> Rows:
-    """At most so many of the rows, in their order; the same ones whenever asked."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
 
 def _take(target: Cells, rows: Array) -> Cells:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import combinations
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from sensorium.data.column import Array, Cells
@@ -20,8 +21,9 @@ MOST_ROWS = 2_000
 """Rows on which subsets of inputs are tried; of more rows, a fixed sample is taken."""
 MOST_INPUTS = 5
 """Up to here every subset is tried."""
-RESAMPLES = 200
-"""Of each bootstrap: fewer than for the main scores, as there are many subsets."""
+FEWEST_RESAMPLES = 200
+WORK = 2_000_000
+"""Rows times subsets times resamples, where that is more than the fewest."""
 
 Predicted = dict[str, dict[str, Array]]
 
@@ -50,9 +52,7 @@ def subsets(inputs: Sequence[str]) -> list[list[str]]:
     return [list(subset) for size in sizes for subset in combinations(inputs, size)]
 
 
-def score_subsets(
-    model: Model, loader: Loader, collected: Collected
-) -> tuple[list[InputSubset], int]:
+def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[list[InputSubset], int]:
     """Scores every subset of `subsets` over the same rows.
 
     Args:
@@ -63,28 +63,38 @@ def score_subsets(
     Returns:
         The scores, and how many rows stand behind each (fewer count where targets are missing).
     """
-    chosen = _sample(len(collected.rows))
+    chosen = sample(np.arange(len(collected.rows)), MOST_ROWS)
     tried = subsets(model.inputs)
     predicted: list[Predicted] = [
-        {name: {key: array[chosen] for key, array in arrays.items()} for name, arrays in collected.predicted.items()}
+        {
+            name: {key: array[chosen] for key, array in arrays.items()}
+            for name, arrays in collected.predicted.items()
+        }
     ]
     predicted += _predict(model, loader, collected.rows[chosen], tried[1:])
     targets = {
         name: Cells(cells.values[chosen], cells.mask[chosen]) for name, cells in collected.targets.items()
     }
+    resamples = min(1000, max(FEWEST_RESAMPLES, WORK // max(1, len(chosen) * len(tried))))
     scored = [
         InputSubset(
-            present, {name: _main_metric(model.head(name), own[name], targets[name]) for name in targets}
+            present,
+            {
+                # with nothing hidden as often as for the main scores, so that both show the same interval
+                name: _main_metric(model.head(name), own[name], targets[name], resamples if hidden else 1000)
+                for name in targets
+            },
         )
-        for present, own in zip(tried, predicted, strict=True)
+        for hidden, (present, own) in enumerate(zip(tried, predicted, strict=True))
     ]
     return scored, len(chosen)
 
 
-def _sample(rows: int) -> Rows:
-    if rows <= MOST_ROWS:
-        return np.arange(rows)
-    return np.sort(np.random.default_rng(0).choice(rows, MOST_ROWS, replace=False))
+def sample(rows: Rows, most: int) -> Rows:
+    """At most so many of the rows, in their order; the same ones whenever asked."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
 
 def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -> list[Predicted]:
@@ -110,10 +120,10 @@ def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -
     ]
 
 
-def _main_metric(head: Head, predicted: dict[str, Array], target: Cells) -> Interval:
-    def main_metric_of(rows: Rows) -> dict[str, float]:
+def _main_metric(head: Head, predicted: dict[str, Array], target: Cells, resamples: int) -> Interval:
+    def main_metric_of(rows: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
         chosen = {key: array[rows] for key, array in predicted.items()}
         return {head.metric: head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]}
 
     rows = np.flatnonzero(head.scored(target))
-    return bootstrap(main_metric_of, rows, resamples=RESAMPLES)[head.metric]
+    return bootstrap(main_metric_of, rows, resamples=resamples)[head.metric]

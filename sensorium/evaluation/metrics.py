@@ -17,7 +17,10 @@ Rows = npt.NDArray[np.integer[Any]]
 
 WORK = 20_000_000
 """Rows times resamples that a bootstrap may look at: 1,000 resamples up to 20,000 rows, fewer above."""
+MOST_RESAMPLES = 1000
 FEWEST_RESAMPLES = 100
+NUMBERS = 200_000_000
+"""Predicted numbers (rows times classes times resamples) that `score` may look at."""
 
 PROPORTIONS = frozenset({"accuracy", "subset_accuracy", "coverage"})
 """Metrics that are the share of rows with some property."""
@@ -48,6 +51,8 @@ class Interval(NamedTuple):
 def score(head: Head, predicted: dict[str, Array], target: Cells, seed: int = 0) -> dict[str, Interval]:
     """Every metric of a head with its interval, over the rows that the head scores.
 
+    A head that predicts many numbers a row gets fewer resamples: 100 at least.
+
     Args:
         head: the head that predicted.
         predicted: what `head.predict` gave, joined over batches; arrays of N rows.
@@ -59,13 +64,16 @@ def score(head: Head, predicted: dict[str, Array], target: Cells, seed: int = 0)
         chosen = {name: values[rows] for name, values in predicted.items()}
         return head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))
 
-    return bootstrap(metrics_of, np.flatnonzero(head.scored(target)), seed=seed)
+    rows = np.flatnonzero(head.scored(target))
+    width = sum(math.prod(values.shape[1:]) for values in predicted.values())
+    resamples = NUMBERS // max(1, len(rows) * width)
+    return bootstrap(metrics_of, rows, max(FEWEST_RESAMPLES, min(MOST_RESAMPLES, resamples)), seed)
 
 
 def bootstrap(
     metric_function: Callable[[Rows], dict[str, float]],
     rows: Rows,
-    resamples: int = 1000,
+    resamples: int = MOST_RESAMPLES,
     seed: int = 0,
     level: float = 0.95,
 ) -> dict[str, Interval]:

@@ -41,15 +41,25 @@ def evaluate_run(folder: str | Path, data: Any = None, media_root: str | Path | 
 
 
 def _history(run: RunFolder) -> list[dict[str, Any]]:
-    if not run.history.exists():
-        return []
-    return [json.loads(line) for line in run.history.read_text(encoding="utf-8").splitlines() if line.strip()]
+    return [_json(run.history, line) for line in _text(run.history).splitlines() if line.strip()]
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:
-    if not run.manifest.exists():
-        return {}
-    content: dict[str, Any] = json.loads(run.manifest.read_text(encoding="utf-8"))
+    text = _text(run.manifest)
+    return _json(run.manifest, text) if text else {}
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _json(path: Path, text: str) -> dict[str, Any]:
+    try:
+        content: dict[str, Any] = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SensoriumError(
+            f"{path} is damaged ({error}): move it away, and give the table to measure on"
+        ) from None
     return content
 
 
@@ -61,7 +71,8 @@ def _training_table(run: RunFolder, predictor: Predictor, manifest: dict[str, An
     recipe = replace(predictor.recipe, folder=Path(manifest.get("recipe_folder", predictor.recipe.folder)))
     if "recipe_folder" not in manifest and not Path(about["source"]).exists():
         raise SensoriumError(
-            f"{run.path} was trained on {about['source']}, which cannot be read again: give the table to measure on"
+            f"{run.path} was trained on {about['source']}, which cannot be read again: "
+            "give the table to measure on"
         )
     table = open_table(recipe, None if "recipe_folder" in manifest else about["source"])
     if table.digest() != about["digest"]:
@@ -75,12 +86,18 @@ def _training_table(run: RunFolder, predictor: Predictor, manifest: dict[str, An
 def _held_back(predictor: Predictor, table: Table) -> tuple[str, Rows]:
     recipe = predictor.recipe
     stratify_by = next(
-        (bound.source for name, bound in predictor.targets.items() if recipe.outputs[name].type == "category"), None
+        (
+            bound.source
+            for name, bound in predictor.targets.items()
+            if recipe.outputs[name].type == "category"
+        ),
+        None,
     )
     parts = split(table, recipe.data.split, stratify_by=stratify_by)
     part = next((name for name in ("test", "validation") if len(parts[name])), None)
     if part is None:
         raise SensoriumError(
-            f"{table.source}: every row was trained on (data.split holds none back): give a table of other rows"
+            f"{table.source}: every row was trained on (data.split holds none back): "
+            "give a table of other rows"
         )
     return part, parts[part]

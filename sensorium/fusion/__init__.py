@@ -1,9 +1,9 @@
 """Fusions: the tokens of all inputs → one `Fused`. To add one, write its module and one line below.
 
 A fusion is made of its configuration, the names of the inputs with the widths D of their tokens, and the
-names of the outputs: `Fusion(config, dims, outputs)`. It is called with `tokens`, input name → `Tokens` in the
-order of `dims`, where the rows that lack an input hold its absent token; and with `present`, `(B, M)` bool,
-which says what the rows really have. It gives a `Fused` and says its widths: `dim`, V, and `width`, H.
+names of the outputs: `Fusion(config, dims, outputs)`. It is called with `tokens`, input name → `Tokens` in
+the order of `dims`, where the rows that lack an input hold its absent token; and with `present`, `(B, M)`
+bool, which says what the rows really have. It gives a `Fused` and says its widths: `dim`, V, and `width`, H.
 """
 
 from __future__ import annotations

@@ -128,5 +128,5 @@ def _product_size(factor_width: int, names: list[str]) -> int:
     raise RecipeError(
         f"fusion: the outer product of {len(names)} inputs ({', '.join(names)}) with factor_width "
         f"{factor_width} has {factor_width + 1}^{len(names)} = {size:,} numbers a row, more than "
-        f"{LARGEST_PRODUCT:,}; {lower}use 'fusion: {{kind: low_rank}}', which grows only with the number of inputs"
+        f"{LARGEST_PRODUCT:,}; {lower}use 'fusion: {{kind: low_rank}}', which grows with their number alone"
     )

@@ -5,7 +5,7 @@ Symbols: x_m is the mean token of input m as its encoder gives it, `(B, D_m)`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field
@@ -49,7 +49,7 @@ class Decoupled(nn.Module):
         self.residual = config.join == "residual"
         self.outputs = list(outputs)
         self.projection = Projection(dims, config.width)
-        self.related = nn.ModuleList(Projection(dims, config.width) for _ in outputs)
+        self.related = nn.ModuleList(_Related(dims, config.width) for _ in outputs)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, tokens: dict[str, Tokens], present: Tensor) -> Fused:
@@ -57,7 +57,7 @@ class Decoupled(nn.Module):
         columns = self.projection.columns(vectors)
         common = columns.flatten(start_dim=1)
         per_output = {
-            output: self.dropout(self._join(related.columns(vectors).flatten(start_dim=1), common))
+            output: self.dropout(self._join(related(vectors), common))
             for output, related in zip(self.outputs, self.related, strict=True)
         }
         sequences = self.projection.sequences(list(tokens.values()))
@@ -66,3 +66,14 @@ class Decoupled(nn.Module):
     def _join(self, related: Tensor, common: Tensor) -> Tensor:
         product = related * common
         return common + product if self.residual else product
+
+
+class _Related(nn.Module):
+    """What one output takes from the encoders: M times `(B, D_m)` → `(B, M·H)`."""
+
+    def __init__(self, dims: Mapping[str, int], width: int) -> None:
+        super().__init__()
+        self.projection = Projection(dims, width)
+
+    def forward(self, vectors: Sequence[Tensor]) -> Tensor:
+        return self.projection.columns(vectors).flatten(start_dim=1)

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from sensorium.batch import Fused, Tokens, masked_mean, where_real
+from sensorium.batch import Fused, Place, Tokens, masked_mean, where_real
 from sensorium.config import Config
 
 
@@ -87,11 +87,15 @@ def gather(
         columns: `(B, M, H)`.
         per_output: output name → `(B, V)`.
     """
+    names = list(names)
+    lengths = [each.values.shape[1] for each in tokens]
+    starts = [sum(lengths[:position]) for position in range(len(lengths))]
     return Fused(
         vector=vector,
         tokens=torch.cat([each.values for each in tokens], dim=1),
         mask=torch.cat([each.mask for each in tokens], dim=1),
         columns=dict(zip(names, columns.unbind(dim=1), strict=True)),
+        places={name: Place(*place) for name, place in zip(names, zip(starts, lengths, strict=True), strict=True)},
         per_output=per_output or {},
     )
 

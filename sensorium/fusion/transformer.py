@@ -72,8 +72,8 @@ class CrossAttention(nn.Module):
     transformer block; with one input there is nothing to see and it is its own tokens that pass.
     vector = f([c_1; …; c_M]), c_m the mean of the result and f linear, GELU and dropout; `(B, H)`.
 
-    There are M·(M - 1) pairs, each with blocks of its own: `transformer` and `bottleneck` are cheaper from
-    four inputs on.
+    There are M·(M - 1) pairs, each with blocks of its own: weights grow with the square of M. The blocks
+    of `bottleneck` grow with M, and those of `transformer` stay as they are.
 
     Source: Tsai, Bai, Liang, Kolter, Morency, Salakhutdinov (2019), arXiv 1906.00295, which keeps the joined
     width (M - 1)·H and reads the last token.
@@ -84,26 +84,35 @@ class CrossAttention(nn.Module):
     def __init__(self, config: CrossAttentionConfig, dims: dict[str, int], outputs: Sequence[str]) -> None:
         super().__init__()
         self.dim = self.width = width = config.width
-        count = len(dims)
         self.sequences = Sequences(config, dims)
-        self.looks = nn.ModuleList(
-            nn.ModuleList(_Look(width, config.layers, config.heads, config.dropout) for _ in range(count - 1))
-            for _ in range(count)
-        )
-        self.joins = nn.ModuleList(nn.Linear(max(count - 1, 1) * width, width) for _ in range(count))
-        self.blocks = nn.ModuleList(Transformer(width, 1, config.heads, config.dropout) for _ in range(count))
-        self.hidden = hidden_layers(count * width, width, 1, config.dropout)
+        self.viewers = nn.ModuleList(_Viewer(config, len(dims) - 1) for _ in dims)
+        self.hidden = hidden_layers(len(dims) * width, width, 1, config.dropout)
 
     def forward(self, tokens: dict[str, Tokens], present: Tensor) -> Fused:
         sequences = self.sequences(tokens)
-        mixed = []
-        for index, (own, looks) in enumerate(zip(sequences, self.looks, strict=True)):
-            others = sequences[:index] + sequences[index + 1 :]
-            seen = [look(own.values, other) for look, other in zip(looks, others, strict=True)]
-            joined = self.joins[index](torch.cat(seen or [own.values], dim=-1))
-            mixed.append(Tokens(self.blocks[index](joined, own.mask), own.mask))
+        mixed = [
+            Tokens(viewer(own, sequences[:index] + sequences[index + 1 :]), own.mask)
+            for index, (own, viewer) in enumerate(zip(sequences, self.viewers, strict=True))
+        ]
         columns = columns_of(mixed)
         return gather(tokens, self.hidden(columns.flatten(start_dim=1)), mixed, columns)
+
+
+class _Viewer(nn.Module):
+    """One input looks at each of the others, and makes one sequence of what it saw."""
+
+    def __init__(self, config: CrossAttentionConfig, others: int) -> None:
+        super().__init__()
+        width, heads, dropout = config.width, config.heads, config.dropout
+        self.looks = nn.ModuleList(_Look(width, config.layers, heads, dropout) for _ in range(others))
+        self.join = nn.Linear(max(others, 1) * width, width)
+        self.transformer = Transformer(width, 1, heads, dropout)
+
+    def forward(self, own: Tokens, others: Sequence[Tokens]) -> Tensor:
+        """`(B, L, H)` and the others' `(B, L_n, H)` → `(B, L, H)`, zero in the padding."""
+        seen = [look(own.values, other) for look, other in zip(self.looks, others, strict=True)]
+        result: Tensor = self.transformer(self.join(torch.cat(seen or [own.values], dim=-1)), own.mask)
+        return result
 
 
 class _Look(nn.Module):
@@ -157,7 +166,8 @@ class _LookBlock(nn.Module):
 
     def _split(self, values: Tensor) -> Tensor:
         """`(B, L, H)` → `(B, heads, L, H / heads)`."""
-        return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        rows, length, width = values.shape
+        return values.view(rows, length, self.heads, width // self.heads).transpose(1, 2)
 
 
 class BottleneckConfig(SequenceConfig):
@@ -189,18 +199,15 @@ class Bottleneck(nn.Module):
         self.dim = self.width = config.width
         self.sequences = Sequences(config, dims)
         self.shared = nn.Parameter(torch.randn(1, config.bottleneck, config.width) * 0.02)
-        self.layers = nn.ModuleList(
-            nn.ModuleList(TransformerBlock(config.width, config.heads, config.dropout) for _ in dims)
-            for _ in range(config.layers)
-        )
+        self.layers = nn.ModuleList(_Exchange(config, len(dims)) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, tokens: dict[str, Tokens], present: Tensor) -> Fused:
         mixed = self.sequences(tokens)
         shared = _for_every_row(self.shared, present)
         weights = mean_weights(present)
-        for blocks in self.layers:
-            mixed, told = _exchange(blocks, mixed, shared)
+        for layer in self.layers:
+            mixed, told = layer(mixed, shared)
             values = weighted_sum(weights, told.flatten(start_dim=2)).view_as(shared.values)
             shared = Tokens(values, shared.mask)
         mixed = [Tokens(where_real(self.norm(values), mask), mask) for values, mask in mixed]
@@ -208,20 +215,29 @@ class Bottleneck(nn.Module):
         return gather(tokens, weighted_sum(weights, columns), mixed, columns)
 
 
-def _exchange(blocks: nn.ModuleList, mixed: list[Tokens], shared: Tokens) -> tuple[list[Tokens], Tensor]:
-    """One layer: the inputs' new tokens, and what each tells the others, `(B, M, bottleneck, H)`."""
-    after, told = [], []
-    for block, own in zip(blocks, mixed, strict=True):
-        joined = block(*_join([own, shared]))
-        length = own.mask.shape[1]
-        after.append(Tokens(joined[:, :length], own.mask))
-        told.append(joined[:, length:])
-    return after, torch.stack(told, dim=1)
+class _Exchange(nn.Module):
+    """One layer: every input's block reads its own tokens and the shared ones."""
+
+    def __init__(self, config: BottleneckConfig, inputs: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(
+            TransformerBlock(config.width, config.heads, config.dropout) for _ in range(inputs)
+        )
+
+    def forward(self, mixed: Sequence[Tokens], shared: Tokens) -> tuple[list[Tokens], Tensor]:
+        """The inputs' new tokens, and what each tells the others, `(B, M, bottleneck, H)`."""
+        after, told = [], []
+        for block, own in zip(self.blocks, mixed, strict=True):
+            joined = block(*_join([own, shared]))
+            length = own.mask.shape[1]
+            after.append(Tokens(joined[:, :length], own.mask))
+            told.append(joined[:, length:])
+        return after, torch.stack(told, dim=1)
 
 
 def _for_every_row(values: Tensor, present: Tensor) -> Tokens:
     """Learned tokens `(1, K, H)` for each of the B rows of `present`."""
-    rows, count = len(present), values.shape[1]
+    rows, count = present.shape[0], values.shape[1]  # `len` would fix B in an exported model
     mask = torch.ones(rows, count, dtype=torch.bool, device=present.device)
     return Tokens(values.expand(rows, -1, -1), mask)
 

@@ -66,8 +66,7 @@ class Head(nn.Module, ABC):
 
     def scored(self, target: Cells) -> npt.NDArray[np.bool_]:
         """`(B,)` bool, True for the rows that the metrics count: those with a target."""
-        present: npt.NDArray[np.bool_] = target.mask.any(axis=1)
-        return present
+        return np.asarray(target.mask.any(axis=1))
 
 
 def layers(config: VectorHeadConfig, dim: int, outputs: int) -> nn.Sequential:

@@ -32,6 +32,7 @@ class NumberHeadConfig(VectorHeadConfig):
     scale: Literal["standard", "robust", "none"] = Field(
         "standard", description="how the target is scaled for training; answers are in the table's units"
     )
+    date: bool = Field(False, description="the target is dates; answers are days since 1970-01-01")
 
     @field_validator("quantiles")
     @classmethod
@@ -42,9 +43,14 @@ class NumberHeadConfig(VectorHeadConfig):
 
     @model_validator(mode="after")
     def _has_median(self) -> NumberHeadConfig:
-        if self.loss == "quantile" and self.quantiles and 0.5 not in self.quantiles:
+        if self.loss == "quantile" and 0.5 not in self.levels:
             raise ValueError("loss quantile predicts the median: add 0.5 to quantiles or choose another loss")
         return self
+
+    @property
+    def levels(self) -> list[float]:
+        """The levels of the quantiles that the head gives."""
+        return self.quantiles or ([0.1, 0.5, 0.9] if self.loss == "quantile" else [])
 
 
 class NumberHead(Head):
@@ -69,7 +75,9 @@ class NumberHead(Head):
     @classmethod
     def target(cls, config: NumberHeadConfig) -> NumberColumn:
         """The column of the target, not fitted yet. It never clips: the truth stays the truth."""
-        return NumberColumn(NumberColumn.Config(column=config.column, scale=config.scale, clip=None))
+        return NumberColumn(
+            NumberColumn.Config(column=config.column, scale=config.scale, clip=None, date=config.date)
+        )
 
     def __init__(self, config: NumberHeadConfig, column: NumberColumn, dim: int, width: int) -> None:
         super().__init__()

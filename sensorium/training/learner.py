@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -93,7 +92,7 @@ class Learner(nn.Module):
         """The losses `(M, B)` of every input by itself."""
         heads: Any = self.heads[module_name(output)]
         losses = []
-        for head, vector in zip(heads, fused.columns.values(), strict=True):
-            own = vector if self.auxiliary else vector.detach()
-            losses.append(head.loss(replace(fused, vector=own, per_output={}), target))
+        for head, name in zip(heads, self.model.inputs, strict=True):
+            alone = fused.only(name)
+            losses.append(head.loss(alone if self.auxiliary else alone.detach(), target))
         return torch.stack(losses)

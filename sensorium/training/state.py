@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.optim import Optimizer
@@ -68,6 +69,7 @@ class TrainingState:
         if self.device.type == "cpu":
             keep_freed_memory()
         set_seed(config.seed)
+        AcceleratorState._reset_state()  # one process may train several models, each in its own precision
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no", cpu=self.device.type == "cpu"
         )

@@ -15,7 +15,6 @@ from sensorium.errors import RecipeError
 from sensorium.fusion import FUSIONS
 from sensorium.fusion.sequence import shorten
 
-NAMES = ("image", "caption")
 BOTH = torch.tensor([[True, True]])
 FIRST = torch.tensor([[True, False]])
 NEITHER = torch.tensor([[False, False]])
@@ -128,7 +127,7 @@ def test_convolution() -> None:
 
 
 def test_convolution_needs_a_middle() -> None:
-    with pytest.raises(ValidationError, match="must be odd.*use 3 or 5"):
+    with pytest.raises(ValidationError, match=r"must be odd.*use 3 or 5"):
         FUSIONS["convolution"].Config(kernel=4)
 
 
@@ -249,7 +248,7 @@ def decoupled(**settings: Any) -> Any:
     scales = [[[2.0, 1.0], [1.0, 3.0]], [[10.0, 10.0], [10.0, 10.0]]]
     with torch.no_grad():
         for related, of_output in zip(fusion.related, scales, strict=True):
-            for layer, scale in zip(related.layers, of_output, strict=True):
+            for layer, scale in zip(related.projection.layers, of_output, strict=True):
                 layer.weight.copy_(torch.diag(torch.tensor(scale)))
                 layer.bias.zero_()
     return fusion
@@ -274,8 +273,8 @@ def test_decoupled_outputs_share_the_common_feature_alone() -> None:
     fused = fusion(vectors([1.0, 2.0], [3.0, 4.0]), BOTH)
     fused.per_output["price"].sum().backward()
     assert fusion.projection.layers[0].weight.grad.any()
-    assert fusion.related[0].layers[0].weight.grad.any()
-    assert fusion.related[1].layers[0].weight.grad is None
+    assert fusion.related[0].projection.layers[0].weight.grad.any()
+    assert fusion.related[1].projection.layers[0].weight.grad is None
 
 
 def test_one_input_is_itself_where_nothing_is_mixed() -> None:
@@ -308,12 +307,15 @@ def test_shorten_averages_neighbours() -> None:
 
 
 def test_shorten_goes_by_each_row_alone() -> None:
-    values = torch.cat([column(1, 2, 3, 4), column(7, float("nan"), 8, float("nan"))])
-    mask = torch.tensor([[True, True, True, True], [True, False, True, False]])
-    short = shorten(Tokens(values, mask), 3)
-    assert short.values[0].flatten().tolist() == [1.5, 3.0, 4.0]
-    assert short.values[1].flatten().tolist() == [7.0, 8.0, 0.0]
-    assert short.mask.tolist() == [[True, True, True], [True, True, False]]
+    nan = float("nan")
+    tokens = Tokens(
+        torch.cat([column(1, 2, 3, 4, 5), column(7, nan, 8, nan, nan)]),
+        torch.tensor([[True, True, True, True, True], [True, False, True, False, False]]),
+    )
+    short = shorten(tokens, 4)
+    assert short.values[0].flatten().tolist() == [1.5, 3.0, 4.0, 5.0]
+    assert short.values[1].flatten().tolist() == [7.0, 8.0, 0.0, 0.0]
+    assert short.mask.tolist() == [[True, True, True, True], [True, True, False, False]]
 
 
 def test_shorten_leaves_short_sequences_alone() -> None:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sensorium.batch import Fused, Raw, masked_mean
+from sensorium.batch import Fused, Place, Raw, masked_mean
 from sensorium.data.column import Array, Cells, Column
 from sensorium.heads.head import Head
 from tests.heads.prototypes.boxes import BoxesHead
@@ -40,7 +40,7 @@ class Symbols(nn.Module):
 
 
 class Picture(nn.Module):
-    """Stands for an encoder and a fusion: pictures `(B, 1, 16, 16)` → one other token, then a grid of 8 by 8."""
+    """Stands for an encoder and a fusion: pictures `(B, 1, 16, 16)` → another token, then 8 by 8 cells."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class Picture(nn.Module):
         grid = self.layers(pictures).flatten(2).transpose(1, 2)
         values = torch.cat([self.other.expand(len(pictures), -1, -1), grid], dim=1)
         mask = torch.ones(values.shape[:2], dtype=torch.bool)
-        return Fused(masked_mean(values, mask), values, mask, {})
+        return Fused(masked_mean(values, mask), values, mask, {}, {"picture": Place(1, 64, (8, 8))})
 
 
 def collate(column: Column, cells: list) -> Cells:
@@ -141,7 +141,7 @@ def test_text_learns_to_write_digits_backwards():
 def test_boxes_learn_to_find_the_rectangle():
     generator = np.random.default_rng(0)
     inputs, boxes = made_pictures(generator, 3000)
-    config = BoxesHead.Config(grid=(8, 8), offset=1)
+    config = BoxesHead.Config(input="picture")
     column = BoxesHead.target(config)
     encode, head = Picture(), BoxesHead(config, column, WIDTH, WIDTH)
     learn(encode, head, inputs, collate(column, boxes), steps=400, rate=3e-3)

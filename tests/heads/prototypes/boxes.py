@@ -1,7 +1,7 @@
 """A head that finds boxes: every cell of the picture's grid says whether it is in a box, and which.
 
 A proof that the contract of a head carries boxes, kept small; not part of the package. Where the picture's
-tokens lie is told by the configuration here; the package wants it in `Fused`.
+tokens lie, and the height and width of their grid, stand in `Fused.places`.
 """
 
 from __future__ import annotations
@@ -50,8 +50,7 @@ class BoxesHeadConfig(HeadConfig):
     """Boxes out."""
 
     type: Literal["boxes"] = Field("boxes", description="type of output")
-    grid: tuple[int, int] = Field((8, 8), description="rows and columns of the picture's tokens")
-    offset: int = Field(0, ge=0, description="place of the picture's first token among the fused tokens")
+    input: str = Field("picture", description="the input in which boxes are found")
     boxes: int = Field(4, ge=1, description="boxes given at most")
     threshold: float = Field(0.5, gt=0, lt=1, description="score from which a box is given")
 
@@ -62,8 +61,6 @@ class BoxesHead(Head):
     Config = BoxesHeadConfig
     metric: ClassVar[str] = "mean_iou"
     metric_goal: ClassVar[Literal["max", "min"]] = "max"
-    centres: Tensor
-
     @classmethod
     def target(cls, config: BoxesHeadConfig) -> BoxesColumn:
         return BoxesColumn()
@@ -72,22 +69,26 @@ class BoxesHead(Head):
         super().__init__()
         self.config = config
         self.layers = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 5))
-        down, right = ((torch.arange(size) + 0.5) / size for size in config.grid)
-        self.register_buffer("centres", torch.cartesian_prod(down, right).flip(1), persistent=False)
 
     def forward(self, fused: Fused) -> Tensor:
         """`(B, cells, 5)`: logit of the score, then the box's left, top, right and bottom."""
-        cells = fused.tokens[:, self.config.offset : self.config.offset + len(self.centres)]
-        outputs = self.layers(cells).float()
+        centres = self.centres(fused)
+        end = fused.places[self.config.input].start + fused.places[self.config.input].length
+        outputs = self.layers(fused.tokens[:, end - len(centres) : end]).float()
         distances = outputs[..., 1:].sigmoid()
-        boxes = torch.cat([self.centres - distances[..., :2], self.centres + distances[..., 2:]], dim=-1)
+        boxes = torch.cat([centres - distances[..., :2], centres + distances[..., 2:]], dim=-1)
         return torch.cat([outputs[..., :1], boxes], dim=-1)
+
+    def centres(self, fused: Fused) -> Tensor:
+        """`(cells, 2)`: the middle of every cell from the left and from the top, as shares."""
+        down, right = ((torch.arange(size) + 0.5) / size for size in fused.places[self.config.input].grid)
+        return torch.cartesian_prod(down, right).flip(1)
 
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)`: cross-entropy of the score over all cells, and 1 - IoU over the cells inside a box."""
         outputs, truth = self.forward(fused), torch.where(target.mask.unsqueeze(2), target.values, 0.0)[:, 1:]
         low, high = truth[:, None, :, :2], truth[:, None, :, 2:]
-        centres = self.centres[:, None]
+        centres = self.centres(fused)[:, None]
         inside = ((centres > low) & (centres < high)).all(dim=-1)  # (B, cells, N)
         area = (high - low).prod(dim=-1).expand(inside.shape).masked_fill(~inside, torch.inf)
         hit = inside.any(dim=-1)

@@ -44,6 +44,12 @@ class MelColumn(Column):
                 values[row, : len(cell)], mask[row, : len(cell)] = cell, True
         return Cells(values, mask)
 
+    def state(self) -> dict[str, Any]:
+        return {"mels": self.mels}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        self.mels = int(state["mels"])
+
 
 class SpeechHeadConfig(HeadConfig):
     """Speech out, as a mel spectrogram."""

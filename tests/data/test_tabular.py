@@ -1,0 +1,345 @@
+"""Numbers, dates, categories and sets of them, against values computed by hand."""
+
+from __future__ import annotations
+
+import datetime
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from pydantic import ValidationError
+
+from sensorium.data.column import Profile
+from sensorium.data.tabular import (
+    CategoriesColumn,
+    CategoriesConfig,
+    CategoryColumn,
+    CategoryConfig,
+    NumberColumn,
+    NumberConfig,
+    days,
+    label_of,
+    number,
+)
+from sensorium.errors import CellError
+
+
+def numbers(cells: Sequence[Any], **fields: Any) -> NumberColumn:
+    column = NumberColumn(NumberConfig(**fields))
+    column.fit(cells)
+    return column
+
+
+def category(cells: Sequence[Any], **fields: Any) -> CategoryColumn:
+    column = CategoryColumn(CategoryConfig(**fields))
+    column.fit(cells)
+    return column
+
+
+def categories(cells: Sequence[Any], **fields: Any) -> CategoriesColumn:
+    column = CategoriesColumn(CategoriesConfig(**fields))
+    column.fit(cells)
+    return column
+
+
+def seen(values: Sequence[Any], kind: str, media: str = "") -> Profile:
+    distinct = len({repr(value) for value in values})
+    return Profile("x", kind, values, len(values), distinct, media)
+
+
+# --- numbers ---------------------------------------------------------------------------------------------
+
+
+def test_robust_scale_by_hand() -> None:
+    column = numbers([1, 2, 3, 4, 100])
+    assert column.centre == pytest.approx(3)
+    assert column.spread == pytest.approx((4 - 2) / 1.349)
+    assert column.decode(5)[0] == pytest.approx((5 - 3) * 1.349 / 2)
+    assert column.decode(100)[0] == 10.0  # clipped
+    assert column.decode(-1000)[0] == -10.0
+    assert numbers([1, 2, 3, 4, 100], clip=None).decode(100)[0] == pytest.approx(97 * 1.349 / 2)
+
+
+def test_standard_scale_by_hand() -> None:
+    column = numbers([2, 4, 4, 4, 5, 5, 7, 9], scale="standard")
+    assert (column.centre, column.spread) == (pytest.approx(5), pytest.approx(2))
+    assert column.decode("9").tolist() == [2.0]
+    assert column.decode(9).dtype == np.float32
+
+
+def test_no_scale() -> None:
+    column = numbers([5, 6], scale="none", clip=None)
+    assert (column.centre, column.spread) == (0.0, 1.0)
+    assert column.decode(123.5).tolist() == [123.5]
+
+
+def test_spread_falls_back_to_deviation_then_one() -> None:
+    mostly_zero = numbers([0, 0, 0, 0, 0, 0, 0, 10])
+    assert mostly_zero.centre == 0
+    assert mostly_zero.spread == pytest.approx(np.std([0] * 7 + [10]))
+    for scale in ("robust", "standard"):
+        constant = numbers([0.1, 0.1, 0.1], scale=scale)
+        assert constant.spread == 1.0
+        assert constant.decode(0.1)[0] == pytest.approx(0)
+        assert numbers([], scale=scale).spread == 1.0
+        assert numbers([0, 0], scale=scale).spread == 1.0
+
+
+@given(some.lists(some.floats(-1e300, 1e300), min_size=1), some.sampled_from(["robust", "standard"]))
+def test_scaling_is_finite_and_undone(values: list[float], scale: str) -> None:
+    column = numbers(values, scale=scale)
+    assert np.isfinite(column.centre)
+    assert np.isfinite(column.spread)
+    assert column.spread > 0
+    for value in values:
+        scaled = column.decode(value)
+        assert scaled.shape == (1,)
+        assert abs(scaled[0]) <= 10
+        if abs(scaled[0]) < 10:
+            tolerance = 1e-5 * (abs(column.centre) + 10 * column.spread) + 1e-300
+            assert column.unscale(scaled)[0] == pytest.approx(value, rel=1e-5, abs=tolerance)
+
+
+def test_unscale_shape_and_type() -> None:
+    column = numbers([0, 10, 20], scale="standard")
+    back = column.unscale(np.zeros((2, 3), dtype=np.float32))
+    assert back.dtype == np.float64
+    assert back.tolist() == [[pytest.approx(10)] * 3] * 2
+
+
+def test_numbers_written_in_other_ways() -> None:
+    column = numbers([], scale="none")
+    for cell, value in (
+        (" 1.5 ", 1.5),
+        ("-3e2", -10),
+        (True, 1),
+        (False, 0),
+        ("２", 2),
+        (Decimal("2.5"), 2.5),
+    ):
+        assert column.decode(cell).tolist() == [value]
+
+
+@pytest.mark.parametrize(
+    ("cell", "cause"),
+    [
+        ("abc", "not a number"),
+        ("", "not a number"),
+        ("1,5", "not a number"),
+        ("1_000", "not a number"),
+        ([1], "not a number"),
+        (b"1", "not a number"),
+        ({"a": 1}, "not a number"),
+        (float("inf"), "not finite"),
+        ("-inf", "not finite"),
+        ("nan", "not finite"),
+        (10**400, "too large"),
+        (datetime.date(2020, 1, 1), "a date where a number is wanted"),
+    ],
+)
+def test_cells_that_are_no_number(cell: Any, cause: str) -> None:
+    with pytest.raises(CellError, match=cause) as raised:
+        numbers([]).decode(cell)
+    assert raised.value.advice
+    assert numbers([cell, 1, 3], scale="standard").centre == 2  # fit leaves it to decode
+
+
+def test_too_large_for_a_float32() -> None:
+    with pytest.raises(CellError, match="too large"):
+        numbers([], clip=None).decode(1e39)
+
+
+def test_dates() -> None:
+    column = numbers([datetime.date(1970, 1, 1), "1970-01-11"], date=True, scale="none", clip=None)
+    assert column.decode("1970-01-02T12:00:00").tolist() == [1.5]
+    assert column.decode(datetime.datetime(1969, 12, 31, 18)).tolist() == [-0.25]
+    assert column.decode("1970-01-02T02:00:00+02:00").tolist() == [1.0]
+    zone = datetime.timezone(datetime.timedelta(hours=-12))
+    assert column.decode(datetime.datetime(1970, 1, 1, 12, tzinfo=zone)).tolist() == [1.0]
+    assert days("2024-05-31") == 19874
+    assert numbers(["1970-01-01", "1970-01-11"], date=True, scale="standard").centre == 5
+    for wrong in (5, "yesterday", "2024-02-30", None, b"2024-01-01"):
+        with pytest.raises(CellError, match="not a date"):
+            column.decode(wrong)
+
+
+def test_days_keep_milliseconds() -> None:
+    one = days("2024-05-31T12:00:00.001") - days("2024-05-31T12:00:00")
+    assert one * 86_400_000 == pytest.approx(1, rel=1e-2)
+
+
+def test_number_collate_and_state() -> None:
+    column = numbers([1, 2, 3])
+    batch = column.collate([column.decode(2), None])
+    assert batch.values.dtype == np.float32
+    assert batch.values.tolist() == [[0.0], [0.0]]
+    assert batch.mask.tolist() == [[True], [False]]
+    assert column.collate([None]).values.shape == (1, 1)
+    assert column.collate([]).values.shape == (0, 1)
+    other = NumberColumn(NumberConfig())
+    other.load_state(json.loads(json.dumps(column.state())))
+    assert (other.centre, other.spread) == (column.centre, column.spread)
+
+
+def test_number_recognise() -> None:
+    recognise = NumberColumn.recognise
+    assert recognise(seen([0.5, 1.5, 2.5], "float")) == ("numbers with 3 different values", {})
+    assert recognise(seen(list(range(100)), "integer")) is not None
+    assert recognise(seen([float(n) for n in range(100)], "float")) is not None
+    assert recognise(seen(["1.5", "2", "-3"], "string")) is not None
+    assert recognise(seen([1, 2, 3] * 40, "integer")) is None
+    assert recognise(seen([1.0, 2.0] * 40, "float")) is None
+    assert recognise(seen([True, False], "boolean")) is None
+    assert recognise(seen(["1", "x"], "string")) is None
+    assert recognise(seen([], "float")) is None
+    assert recognise(seen([1.5], "float", "image")) is None
+    assert recognise(seen([datetime.date(2020, 1, 1)], "date")).options == {"date": True}
+    assert recognise(seen(["2020-01-01", "2020-01-02T10:00:00Z"], "string")).options == {"date": True}
+    assert recognise(seen([str(20200101 + n) for n in range(9)], "string")).options == {}
+
+
+# --- category ----------------------------------------------------------------------------------------------
+
+
+def test_codes_by_frequency_then_name() -> None:
+    column = category(["b", "红", "a", "b", "红", "红"])
+    assert column.labels == ["红", "b", "a"]
+    assert column.counts == [3, 2, 1]
+    assert column.size == 4
+    assert [column.decode(cell).tolist() for cell in ("红", "b", "a", "new")] == [[1], [2], [3], [0]]
+    assert column.decode("a").dtype == np.int64
+    assert [column.label(code) for code in range(4)] == ["(other)", "红", "b", "a"]
+    assert category(["d", "c", "b"]).labels == ["b", "c", "d"]
+
+
+def test_rare_and_many() -> None:
+    cells = ["a"] * 3 + ["b"] * 2 + ["c"]
+    assert category(cells, min_count=2).labels == ["a", "b"]
+    assert category(cells, min_count=2).decode("c").tolist() == [0]
+    assert category(cells, max_categories=1).labels == ["a"]
+    assert category(cells, max_categories=1).size == 2
+    assert category([]).size == 1
+
+
+def test_labels_of_values() -> None:
+    assert label_of(3) == label_of(3.0) == label_of("3") == "3"
+    assert label_of(2.5) == "2.5"
+    assert label_of(True) == label_of("True") == label_of("TRUE") == "true"
+    assert label_of(False) == label_of("False") == "false"
+    assert label_of(datetime.date(2024, 5, 31)) == "2024-05-31"
+    assert label_of("Tree ") == "Tree "
+    assert label_of(Decimal("1.50")) == "1.50"
+    assert label_of(1e300) == "1e+300"
+    column = category([1, 1, 2])
+    assert column.decode(1.0).tolist() == column.decode("1").tolist() == [1]
+    for cell in (b"a", ["a"], {"a": 1}, None):
+        with pytest.raises(CellError, match="where a label is wanted"):
+            column.decode(cell)
+    assert category([b"a", "x"]).labels == ["x"]
+
+
+def test_category_collate_and_state() -> None:
+    column = category(["a", "b", "b"])
+    batch = column.collate([column.decode("a"), None, column.decode("?")])
+    assert batch.values.dtype == np.int64
+    assert batch.values.tolist() == [[2], [0], [0]]
+    assert batch.mask.tolist() == [[True], [False], [True]]
+    other = CategoryColumn(CategoryConfig())
+    other.load_state(json.loads(json.dumps(column.state())))
+    assert (other.labels, other.counts, other.size) == (["b", "a"], [2, 1], 3)
+    assert other.decode("a").tolist() == [2]
+
+
+@given(some.lists(some.text(max_size=2) | some.integers(0, 5) | some.booleans(), min_size=1))
+def test_every_training_label_has_its_own_code(cells: list[Any]) -> None:
+    column = category(cells)
+    codes = [int(column.decode(cell)[0]) for cell in cells]
+    assert [column.label(code) for code in codes] == [label_of(cell) for cell in cells]
+    assert set(codes) == set(range(1, column.size))
+    assert sum(column.counts) == len(cells)
+
+
+def test_category_recognise() -> None:
+    recognise = CategoryColumn.recognise
+    assert "3 different" in recognise(seen(["a", "b", "c"], "string")).reason
+    assert recognise(seen([True, False], "boolean")).reason == "true or false"
+    few = recognise(seen([1, 2, 3] * 10, "integer"))
+    assert "only 3 different" in few.reason
+    assert "type: number" in few.reason
+    assert recognise(seen(["0", "1"] * 10, "string")) is not None
+    assert recognise(seen(list(range(30)), "integer")) is None
+    assert recognise(seen([0.5, 1.5], "float")) is None
+    assert recognise(seen(["a"], "string", "image")) is None
+    assert recognise(seen([], "string")) is None
+
+
+# --- categories ----------------------------------------------------------------------------------------------
+
+
+def test_lists_and_texts_with_separators() -> None:
+    lists = categories([["a", "b"], ["b"], [], ["b", None]])
+    assert lists.labels == ["b", "a"]
+    assert lists.counts == [3, 1]
+    assert lists.rows == 4
+    assert lists.size == 3
+    assert lists.decode(["a", "z"]).tolist() == [1, 0, 1]
+    assert lists.decode([]).tolist() == [0, 0, 0]
+    assert lists.decode(["a", "a"]).dtype == np.uint8
+    for separator in "|;,":
+        column = categories([f"红{separator} b", "b", f"{separator}"])
+        assert column.labels == ["b", "红"]
+        assert column.decode(f"b {separator}红").tolist() == [0, 1, 1]
+    assert categories(["a, b|c", "d|e"]).labels == ["a, b", "c", "d", "e"]
+    assert categories(["a/b", "b"], separator="/").labels == ["b", "a"]
+    assert categories(["a b"]).labels == ["a b"]
+    assert categories([["x", "x"]]).counts == [1]
+
+
+def test_rare_labels_of_a_set_are_index_zero() -> None:
+    column = categories([["a", "b"], ["a"]], min_count=2)
+    assert column.labels == ["a"]
+    assert column.decode(["a", "b"]).tolist() == [1, 1]
+    assert [column.label(code) for code in (0, 1)] == ["(other)", "a"]
+
+
+def test_categories_collate_state_and_errors() -> None:
+    column = categories(["a|b", "b"])
+    batch = column.collate([column.decode("a"), None])
+    assert batch.values.dtype == np.float32
+    assert batch.values.tolist() == [[0, 0, 1], [0, 0, 0]]
+    assert batch.mask.tolist() == [[True], [False]]
+    assert column.collate([None]).values.shape == (1, 3)
+    other = CategoriesColumn(CategoriesConfig())
+    other.load_state(json.loads(json.dumps(column.state())))
+    assert other.decode("b|a").tolist() == [0, 1, 1]
+    assert (other.labels, other.counts, other.rows) == (["b", "a"], [2, 1], 2)
+    with pytest.raises(CellError, match="where a label is wanted"):
+        column.decode([{"a": 1}])
+    assert categories([b"x", ["a"]]).rows == 1
+    with pytest.raises(ValidationError):
+        CategoriesConfig(separator="")
+
+
+def test_categories_recognise() -> None:
+    recognise = CategoriesColumn.recognise
+    assert recognise(seen([["a"], [], ["b", None]], "list")).options == {}
+    assert recognise(seen([[1.5], [2]], "list")) is None
+    assert recognise(seen(["drama|comedy", "comedy", "drama|war"] * 4, "string")).options == {
+        "separator": "|"
+    }
+    assert recognise(seen(["red, blue", "blue", "red"] * 4, "string")).options == {"separator": ","}
+    assert recognise(seen(["Hello, world", "Well, who knows", "Yes, I do"], "string")) is None
+    assert recognise(seen(["a", "b"], "string")) is None
+    assert recognise(seen([1, 2], "integer")) is None
+    assert recognise(seen([], "list")) is None
+
+
+def test_the_helpers_say_what_is_wrong() -> None:
+    with pytest.raises(CellError) as raised:
+        number("private text")
+    assert "private" not in raised.value.cause + raised.value.advice
