@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from sensorium.data import COLUMNS
-from sensorium.data.audio import AudioColumn
+from sensorium.data.audio import AudioColumn, AudioConfig
 from sensorium.data.infer import Inferred, guess_task, infer, profile
 from sensorium.data.media import Limits, Media
 from sensorium.data.table import Table, read_table
@@ -92,7 +92,7 @@ def _has_sound(table: Table, name: str) -> bool:
     """Whether the first video that is there has a sound track."""
     cell = next((cell for cell in table.column(name) if cell is not None), None)
     try:
-        AudioColumn(AudioColumn.Config(seconds=0.5)).decode(Media(table.media_root, Limits()).source(cell))
+        AudioColumn(AudioConfig(seconds=0.5)).decode(Media(table.media_root, Limits()).source(cell))
     except CellError:
         return False
     return True

@@ -29,7 +29,7 @@ class Input:
 
     type: str
     column: ColumnConfig
-    encoder: Config
+    encoder: Any
 
 
 class DataConfig(Config):
@@ -69,7 +69,10 @@ class OptimizerConfig(Config):
 class EarlyStopConfig(Config):
     """When to stop before the last epoch."""
 
-    metric: str = Field("loss", description="loss, or output.metric such as category.accuracy")
+    metric: str = Field(
+        "score", description="score (the mean of the outputs' accuracy, average precision or R²), loss, or "
+        "output.metric such as category.accuracy"
+    )
     patience: int = Field(5, ge=1, description="epochs without improvement")
 
 

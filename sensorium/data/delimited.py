@@ -124,8 +124,8 @@ def _delimited_rows(path: Path, delimiter: str) -> Iterator[list[str]]:
                     yield row
         except csv.Error as error:
             raise TableError(
-                f"{path}, line {before + 1}: a quoted cell is not closed, or holds a quote that is not doubled "
-                f"({error})"
+                f"{path}, line {before + 1}: a quoted cell is not closed, or holds a quote that is "
+                f"not doubled ({error})"
             ) from error
 
 

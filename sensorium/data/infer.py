@@ -29,8 +29,8 @@ class Inferred(NamedTuple):
     """What a table column is taken for.
 
     Attributes:
-        type: a type that a recipe can name, "split" for a column that says which part a row is in, or
-            "ignored".
+        type: a type that a recipe can name, "split" for a column that says which part a row is in, "key"
+            for one that names its row, or "ignored".
         reason: why, in words for the user.
         options: fields that go with the type in the recipe.
     """
@@ -128,7 +128,7 @@ def useless(seen: Profile) -> Inferred | None:
         return Inferred("ignored", f"all of the {len(seen.values)} values looked at are the same", {})
     if seen.distinct == len(seen.values) and len(seen.values) >= 5 and _is_identifier(seen):
         return Inferred(
-            "ignored",
+            "key",
             "looks like an identifier: every value is different; to use it, name it under inputs",
             {},
         )

@@ -254,7 +254,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _fixed_width(kind: pa.DataType) -> bool:
-    return pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
 def _hash_cells(total: hashlib.blake2b, cells: pa.ChunkedArray | Sequence[Any]) -> None:

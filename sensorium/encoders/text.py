@@ -80,7 +80,7 @@ class GRUText(nn.Module):
 class _RecurrentText(nn.Module):
     def __init__(self, cell: Literal["lstm", "gru"], config: _RecurrentConfig, column: TextColumn) -> None:
         super().__init__()
-        self.words = _word_vectors(column, config.embedding)
+        self.words = _WordVectors(column, config.embedding)
         self.recurrent = Recurrent(
             cell, config.embedding, config.hidden, config.layers, config.bidirectional, config.dropout
         )
@@ -110,7 +110,7 @@ class MeanText(nn.Module):
 
     def __init__(self, config: MeanTextConfig, column: TextColumn) -> None:
         super().__init__()
-        self.words = _word_vectors(column, config.embedding)
+        self.words = _WordVectors(column, config.embedding)
         self.dropout = nn.Dropout(config.dropout)
         self.dim = config.embedding
 
@@ -141,7 +141,7 @@ class CNNText(nn.Module):
 
     def __init__(self, config: CNNTextConfig, column: TextColumn) -> None:
         super().__init__()
-        self.words = _word_vectors(column, config.embedding)
+        self.words = _WordVectors(column, config.embedding)
         self.convolutions = nn.ModuleList(
             nn.Sequential(
                 # An even kernel looks one word further ahead than back.
@@ -190,7 +190,7 @@ class TransformerText(nn.Module):
 
     def __init__(self, config: TransformerTextConfig, column: TextColumn) -> None:
         super().__init__()
-        self.words = _word_vectors(column, config.width)
+        self.words = _WordVectors(column, config.width)
         self.positions = (
             nn.Parameter(torch.randn(column.config.length, config.width) * 0.02)
             if config.positions == "learned"
@@ -203,7 +203,7 @@ class TransformerText(nn.Module):
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`."""
         length = raw.values.shape[1]
-        words = self.words(raw.values) * math.sqrt(self.dim)
+        words = self.words(raw.values)
         if self.positions is None:
             positions = sinusoidal_positions(length, self.dim, raw.values.device)
         else:
@@ -214,13 +214,22 @@ class TransformerText(nn.Module):
         return Tokens(self.transformer(self.dropout(words + positions), raw.mask), raw.mask)
 
 
-def _word_vectors(column: TextColumn, width: int) -> nn.Embedding:
-    """One vector a word, of length about 1; padding (id 0) is zero."""
-    words = nn.Embedding(column.vocabulary_size, width, padding_idx=0)
-    nn.init.normal_(words.weight, std=1 / math.sqrt(width))
-    with torch.no_grad():
-        words.weight[0].zero_()
-    return words
+class _WordVectors(nn.Embedding):
+    """Vectors of length about √width, stored at length 1; padding (id 0) is zero.
+
+    Scaled as in Vaswani et al. 2017, section 3.4: an optimizer that moves every weight by about the same
+    step then moves words √width times as far, which they need, for most are seen in few texts.
+    """
+
+    def __init__(self, column: TextColumn, width: int) -> None:
+        super().__init__(column.vocabulary_size, width, padding_idx=0)
+        nn.init.normal_(self.weight, std=1 / math.sqrt(width))
+        with torch.no_grad():
+            self.weight[0].zero_()
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Ids `(B, L)` → `(B, L, width)`."""
+        return super().forward(input) * math.sqrt(self.embedding_dim)
 
 
 def _one_token(values: Tensor) -> Tokens:

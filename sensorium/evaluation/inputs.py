@@ -21,9 +21,12 @@ MOST_ROWS = 2_000
 """Rows on which subsets of inputs are tried; of more rows, a fixed sample is taken."""
 MOST_INPUTS = 5
 """Up to here every subset is tried."""
+RESAMPLES = 1000
+"""Of each bootstrap; with nothing hidden, as for the main scores, so that both show the same interval."""
 FEWEST_RESAMPLES = 200
+"""Of each bootstrap with inputs hidden, where there is much work."""
 WORK = 2_000_000
-"""Rows times subsets times resamples, where that is more than the fewest."""
+"""Rows times subsets times resamples; above, fewer are drawn with inputs hidden."""
 
 Predicted = dict[str, dict[str, Array]]
 
@@ -75,17 +78,14 @@ def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[l
     targets = {
         name: Cells(cells.values[chosen], cells.mask[chosen]) for name, cells in collected.targets.items()
     }
-    resamples = min(1000, max(FEWEST_RESAMPLES, WORK // max(1, len(chosen) * len(tried))))
+    fewer = min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // max(1, len(chosen) * len(tried))))
+    resamples = [RESAMPLES] + [fewer] * (len(tried) - 1)
     scored = [
         InputSubset(
             present,
-            {
-                # with nothing hidden as often as for the main scores, so that both show the same interval
-                name: _main_metric(model.head(name), own[name], targets[name], resamples if hidden else 1000)
-                for name in targets
-            },
+            {name: _main_metric(model.head(name), own[name], targets[name], draws) for name in targets},
         )
-        for hidden, (present, own) in enumerate(zip(tried, predicted, strict=True))
+        for present, own, draws in zip(tried, predicted, resamples, strict=True)
     ]
     return scored, len(chosen)
 

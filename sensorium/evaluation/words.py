@@ -46,8 +46,10 @@ def summary(evaluation: Evaluation) -> list[str]:
             "This is the whole table that the model was trained on, training rows included: "
             "the scores say little about new rows."
         )
-    if evaluation.manifest.get("duplicates"):
-        lines.append("Some content stands on two sides of the split (see below), which flatters the scores.")
+    if evaluation.part and evaluation.manifest.get("duplicates"):
+        lines.append(
+            "Some content stands on two sides of the split (see below), which can flatter the scores."
+        )
     if evaluation.not_measured:
         lines.append(f"Not measured, as the table has no such column: {', '.join(evaluation.not_measured)}.")
     if evaluation.unreadable.total:

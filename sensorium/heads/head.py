@@ -64,6 +64,11 @@ class Head(nn.Module, ABC):
     def metrics(self, predicted: dict[str, Array], target: Cells) -> dict[str, float]:
         """Scores over the rows that count (see `scored`); NaN where a metric is undefined."""
 
+    def score(self, metrics: dict[str, float]) -> float:
+        """One number, the higher the better, by which epochs are compared: the main metric."""
+        value = metrics[self.metric]
+        return value if self.metric_goal == "max" else -value
+
     def scored(self, target: Cells) -> npt.NDArray[np.bool_]:
         """`(B,)` bool, True for the rows that the metrics count: those with a target."""
         return np.asarray(target.mask.any(axis=1))

@@ -15,6 +15,7 @@ import torch
 
 from sensorium.batch import Batch
 from sensorium.data.loader import Rows
+from sensorium.errors import RecipeError
 from sensorium.inference import batch_to_device, collect
 from sensorium.model import save_model
 from sensorium.prepare import Prepared
@@ -49,6 +50,7 @@ class Trainer:
             self.config.micro_batch, self.config.batch_size, self.model, self.state.device
         )
         self.steps = self.config.epochs * math.ceil(self.sampler.batches / self.config.accumulate)
+        self.metric = self.config.early_stop.metric if self.config.early_stop else "score"
         self.stop_asked = False
 
     def run(self) -> Path:
@@ -173,22 +175,26 @@ class Trainer:
         collected = collect(
             model, self.prepared.loader, rows, device=state.device, precision=state.accelerator.autocast
         )
-        scores = {"loss": collected.loss(model.weights)}
+        scores = {"score": 0.0, "loss": collected.loss(model.weights)}
         for name in model.outputs:
             metrics = model.head(name).metrics(collected.predicted[name], collected.targets[name])
+            scores["score"] += model.head(name).score(metrics) / len(model.outputs)
             scores |= {f"{name}.{metric}": value for metric, value in metrics.items()}
+        if self.metric not in scores:
+            raise RecipeError(
+                f"training.early_stop.metric: {self.metric!r} is not measured; known: {', '.join(scores)}"
+            )
         return {key: value for key, value in scores.items() if math.isfinite(value)}
 
     def _is_best(self, validation: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; the last one is, where nothing can be compared."""
         progress = self.state.progress
-        metric = self.config.early_stop.metric if self.config.early_stop else "loss"
-        value = validation.get(metric)
+        value = validation.get(self.metric)
         if value is None:
             return True
-        value = value if _higher_is_better(metric) else -value
-        if progress.best is None or value > progress.best:
-            progress.best, progress.epochs_without_gain = value, 0
+        candidate = [value if _higher_is_better(self.metric) else -value, -validation.get("loss", 0.0)]
+        if progress.best is None or candidate > progress.best:
+            progress.best, progress.epochs_without_gain = candidate, 0
             return True
         progress.epochs_without_gain += 1
         return False

@@ -73,7 +73,8 @@ def _parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter
     embeddings = {
         id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding | nn.EmbeddingBag)
     }
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for parameter in model.parameters():
         hidden = parameter.dim() == 2 and id(parameter) not in embeddings
         (matrices if hidden else others).append(parameter)

@@ -52,5 +52,6 @@ def _class_chances(prepared: Prepared) -> npt.NDArray[np.float64]:
     cells = prepared.table.column(prepared.loader.targets[names[0]].source)
     labels = [str(cells[int(row)]) for row in prepared.parts["train"]]
     counts = Counter(labels)
-    chances = np.array([1 / counts[label] for label in labels])
-    return chances / chances.sum()
+    chances = np.array([1 / counts[label] for label in labels], dtype=np.float64)
+    chances /= chances.sum()
+    return chances

@@ -40,7 +40,7 @@ class Progress:
         step: optimizer steps done.
         loss_sum: loss times rows, summed over the epoch under way.
         loss_rows: rows of the epoch under way.
-        best: the best validation score, the higher the better; None before the first.
+        best: the best validation score and, for equal scores, minus its loss; None before the first.
         epochs_without_gain: since then.
         history: one record an epoch.
     """
@@ -50,7 +50,7 @@ class Progress:
     step: int = 0
     loss_sum: float = 0.0
     loss_rows: int = 0
-    best: float | None = None
+    best: list[float] | None = None
     epochs_without_gain: int = 0
     history: list[dict[str, Any]] = field(default_factory=list)
 
@@ -86,7 +86,7 @@ class TrainingState:
         self.average = (
             None
             if config.ema is None
-            else AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(config.ema), use_buffers=True)
+            else AveragedModel(self.model, multi_avg_fn=_ema(config.ema), use_buffers=True)
         )
         self.table_digest = prepared.table.digest()
         self.progress = Progress()
@@ -146,6 +146,10 @@ class TrainingState:
     def parameters(self) -> int:
         """How many numbers the model learns."""
         return sum(parameter.numel() for parameter in self.model.parameters())
+
+
+def _ema(decay: float) -> Any:
+    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
 
 
 def threads() -> int:

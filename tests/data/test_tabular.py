@@ -52,7 +52,7 @@ def seen(values: Sequence[Any], kind: str, media: str = "") -> Profile:
     return Profile("x", kind, values, len(values), distinct, media)
 
 
-# --- numbers ---------------------------------------------------------------------------------------------
+# --- numbers ---------------------------------------------------------------------------------------
 
 
 def test_robust_scale_by_hand() -> None:
@@ -203,7 +203,7 @@ def test_number_recognise() -> None:
     assert recognise(seen([str(20200101 + n) for n in range(9)], "string")).options == {}
 
 
-# --- category ----------------------------------------------------------------------------------------------
+# --- category --------------------------------------------------------------------------------------
 
 
 def test_codes_by_frequency_then_name() -> None:
@@ -278,7 +278,7 @@ def test_category_recognise() -> None:
     assert recognise(seen([], "string")) is None
 
 
-# --- categories ----------------------------------------------------------------------------------------------
+# --- categories ------------------------------------------------------------------------------------
 
 
 def test_lists_and_texts_with_separators() -> None:

@@ -148,7 +148,7 @@ def test_state_is_json_and_gives_the_same_ids(kind: str) -> None:
     other = TextColumn(TextConfig(tokenizer=kind))
     other.load_state(state)
     assert other.vocabulary_size == COLUMNS[kind].vocabulary_size
-    for text in TEXTS + ["something new, 新的东西"]:
+    for text in [*TEXTS, "something new, 新的东西"]:
         assert other.decode(text).tolist() == COLUMNS[kind].decode(text).tolist()
         assert other.text(other.decode(text)) == COLUMNS[kind].text(COLUMNS[kind].decode(text))
 

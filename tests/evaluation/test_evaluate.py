@@ -40,6 +40,12 @@ ROWS = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inputs, "FEWEST_RESAMPLES", 20)
+    monkeypatch.setattr(inputs, "WORK", 0)
+
+
 def make(recipe: dict = RECIPE, rows: dict = ROWS) -> Predictor:
     """A model with random encoders, its columns fitted on `rows`."""
     torch.manual_seed(0)
@@ -101,13 +107,13 @@ def test_confusion_and_points_by_hand():
 def test_rows_that_do_not_count_are_told():
     predictor = make()
     answer_always(predictor, "kind", [2.0, 0.0, 0.0])
-    table = read_table({**ROWS, "kind": ["apple", None, "kiwi", "pear", "kiwi", "apple"]})
+    table = read_table({**ROWS, "kind": ["apple", None, "kiwi", "pear", "kiwi", "kiwi"]})
     kind = evaluate(predictor, table).outputs["kind"]
-    assert (kind.scored, kind.without_target, kind.not_learned) == (3, 1, 2)
-    assert kind.main.value == pytest.approx(2 / 3)
-    assert kind.main.rows == 3
+    assert (kind.scored, kind.without_target, kind.not_learned) == (2, 1, 3)
+    assert kind.main.value == pytest.approx(1 / 2)
+    assert kind.main.rows == 2
     assert kind.confusion is not None
-    assert kind.confusion.counts.sum() == 3
+    assert kind.confusion.counts.sum() == 2
 
 
 def test_only_the_rows_asked_for_count():
@@ -169,6 +175,7 @@ def test_every_subset_scores_as_collecting_with_inputs_hidden():
             assert subset.scores[name].value == pytest.approx(expected, abs=1e-6)
             assert subset.scores[name].rows == 6
     assert found.subsets[0].scores["kind"] == found.outputs["kind"].main
+    assert [subset.scores["price"].resamples for subset in found.subsets] == [1000, 20, 20, 20]
 
 
 def test_an_absent_input_matters():
@@ -287,6 +294,24 @@ def test_everything_is_json():
 def test_the_predictor_gives_the_same_evaluation():
     predictor, table = make(), read_table(ROWS)
     assert predictor.evaluate(table).as_dict() == evaluate(predictor, table).as_dict()
+
+
+def test_several_labels_and_one_input():
+    rows = {"size": [1.0, 2.0, 3.0, 4.0], "tags": ["a|b", "a", "b", "a"]}
+    predictor = make(
+        {"name": "tags", "inputs": {"size": "number"}, "outputs": {"tags": {"type": "categories"}}}, rows
+    )
+    answer_always(predictor, "tags", [5.0, -5.0])  # a alone
+    found = evaluate(predictor, read_table({"size": [1.0, 2.0, 3.0, 4.0], "tags": ["a", "a|new", None, "b"]}))
+    tags = found.outputs["tags"]
+    assert (tags.type, tags.scored, tags.without_target, tags.not_learned) == ("categories", 3, 1, 1)
+    assert tags.metrics["subset_accuracy"].value == pytest.approx(2 / 3)
+    assert tags.metrics["micro_f1"].value == pytest.approx(2 / 3)
+    assert tags.main.value == pytest.approx((2 / 3 + 1 / 3) / 2)
+    assert [subset.present for subset in found.subsets] == [["size"], []]
+    assert tags.confusion is None
+    assert tags.points is None
+    assert "1 row had labels that training did not have" in str(found)
 
 
 # A run folder.

@@ -256,7 +256,9 @@ def test_the_summary_says_what_speaks_against_the_scores():
     )
     assert "Not measured, as the table has no such column: colour." in lines
     assert "1 cell could not be read and counted as missing." in lines
-    assert "Some content stands on two sides of the split (see below), which flatters the scores." in lines
+    assert "Some content stands on two sides of the split (see below), which can flatter the scores." in lines
+    elsewhere = summary(evaluation(part=None, training_table=False, manifest={"duplicates": ["3 rows"]}))
+    assert len(elsewhere) == 1
 
 
 def test_interval_notes_name_the_methods():
