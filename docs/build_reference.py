@@ -1,4 +1,4 @@
-"""Makes docs/recipe.md and docs/recipe.zh.md from the configurations in the code: `python docs/build_reference.py`."""
+"""Makes docs/recipe.md and docs/recipe.zh.md from the code: `python docs/build_reference.py`."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ ENGLISH = Words(
 
 *Made from the code by `python docs/build_reference.py`; do not edit. A test compares the two.*
 
-A recipe is a YAML file with six sections. Only `inputs` and `outputs` are needed, and `data` where the table is
-not given in the call. An unknown field is an error that names the nearest known one.
+A recipe is a YAML file with six sections. Only `inputs` and `outputs` are needed, and `data` where the
+table is not given in the call. An unknown field is an error that names the nearest known one.
 
 ```yaml
 name: shoes                      # of the run folder, runs/shoes; default: the file's name, or its folder's
@@ -71,9 +71,9 @@ outputs:                         # name: {type, fields of the head}
 training: {epochs: 20, batch_size: 32}
 ```
 
-Short forms: `data: table.csv` for `{path: table.csv}`, `key: id` for `[id]`, `photo: image` for `{type: image}`,
-`encoder: cnn` for `{kind: cnn}`, `augment: true` for its defaults and `false` for `null`, `fusion: gated` for
-`{kind: gated}`, `optimizer: sgd` for `{kind: sgd}`.
+Short forms: `data: table.csv` for `{path: table.csv}`, `key: id` for `[id]`, `photo: image` for
+`{type: image}`, `encoder: cnn` for `{kind: cnn}`, `augment: true` for its defaults and `false` for `null`,
+`fusion: gated` for `{kind: gated}`, `optimizer: sgd` for `{kind: sgd}`.
 
 `runs/NAME/recipe.yaml` holds the recipe of a run with every default written out.
 """,
@@ -100,8 +100,8 @@ CHINESE = Words(
 *本页由 `python docs/build_reference.py` 从代码生成，请勿手工修改；有测试保证它与代码一致。类型与说明直接取自
 代码，因此保留英文。*
 
-配方是一个 YAML 文件，分为六节。必须写的只有 `inputs` 和 `outputs`；如果调用时没有另外给出表格，还要写 `data`。
-写错字段名会报错，并提示最接近的正确名称。
+配方是一个 YAML 文件，分为六节。必须写的只有 `inputs` 和 `outputs`；如果调用时没有另外给出表格，
+还要写 `data`。写错字段名会报错，并提示最接近的正确名称。
 
 ```yaml
 name: shoes                      # 运行目录的名字，即 runs/shoes；默认取文件名或其所在文件夹名
@@ -151,11 +151,11 @@ def pages() -> dict[Path, str]:
 
 def _page(words: Words) -> str:
     blocks = [words.introduction.strip()]
-    blocks += [words.data, *_with_parts("data", DataConfig, words)]
+    blocks += [words.data, *_with_parts(DataConfig, words)]
     blocks += [words.inputs, *_inputs(words)]
     blocks += [words.fusion, *_choices(FUSIONS, "fusion", words)]
     blocks += [words.outputs, *_choices(HEADS, "output", words)]
-    blocks += [words.training, *_with_parts("training", TrainingConfig, words)]
+    blocks += [words.training, *_with_parts(TrainingConfig, words)]
     return "\n\n".join(blocks) + "\n"
 
 
@@ -184,12 +184,12 @@ def _choices(table: Mapping[str, Any], what: str, words: Words) -> Iterator[str]
         yield from _table(choice.Config, words)
 
 
-def _with_parts(place: str, config: type[Config], words: Words) -> Iterator[str]:
+def _with_parts(config: type[Config], words: Words) -> Iterator[str]:
     """A section of the recipe and the sections inside it."""
     yield from _table(config, words)
-    for name, field in config.model_fields.items():
+    for field in config.model_fields.values():
         for part in _configs(field.annotation):
-            yield f"### {place}.{name}"
+            yield f"### {_title(part)}"
             yield _line(part)
             yield from _table(part, words)
 
@@ -216,11 +216,16 @@ def _line(config: type[Any]) -> str:
 
 def _table(config: type[Config], words: Words) -> Iterator[str]:
     rows = [
-        f"| `{name}` | {_field_type(field)} | {_default(field, words)} | {_cell(field.description or '')} |"
+        f"| `{name}` | {_field_type(field)} | {_default(field, words)} | {_cell(_description(field))} |"
         for name, field in config.model_fields.items()
         if name not in CHOSEN_BY or not _is_fixed(field)
     ]
     yield "\n".join([words.header, "|---|---|---|---|", *rows]) if rows else words.no_fields
+
+
+def _description(field: FieldInfo) -> str:
+    """What the field says of itself; else, where it is a section, what the section says."""
+    return field.description or " ".join(_line(part) for part in _configs(field.annotation))
 
 
 def _is_fixed(field: FieldInfo) -> bool:
@@ -252,11 +257,8 @@ def _type(annotation: Any) -> str:
     if origin is dict:
         return f"mapping of names to {_type(arguments[1])}"
     if isinstance(annotation, type) and issubclass(annotation, Config):
-        return (
-            f"mapping, see [{annotation.__name__}](#{annotation.__name__.lower()})"
-            if _is_part(annotation)
-            else "mapping"
-        )
+        title = _title(annotation)
+        return f"mapping, see [{title}](#{title.replace('.', '').lower()})" if title else "mapping"
     return _PLAIN[annotation]
 
 
@@ -296,25 +298,25 @@ def _cell(text: str) -> str:
 
 
 def _parts(config: type[Config]) -> Iterator[type[Config]]:
-    """Configurations inside a configuration that have no section of their own."""
+    """Configurations inside a configuration that get a section of their own below."""
     for field in config.model_fields.values():
-        yield from (part for part in _configs(field.annotation) if _is_part(part))
+        yield from (part for part in _configs(field.annotation) if _title(part) == part.__name__)
 
 
 def _configs(annotation: Any) -> Iterator[type[Config]]:
     if isinstance(annotation, type) and issubclass(annotation, Config):
         yield annotation
     for part in get_args(annotation):
-        yield from _configs(part) if not isinstance(part, str | FieldInfo) else ()
+        yield from () if isinstance(part, str | FieldInfo) else _configs(part)
 
 
-def _is_part(config: type[Config]) -> bool:
-    """False for sections of `data` and `training`, and for what a table of the code lists."""
-    return "kind" not in config.model_fields and config.__module__ not in (
-        DataConfig.__module__,
-        "sensorium.data.split",
-        "sensorium.data.media",
-    )
+def _title(config: type[Config]) -> str:
+    """The title of a configuration's section; empty for those that a table of the code lists by kind."""
+    for place, section in (("data", DataConfig), ("training", TrainingConfig)):
+        for name, field in section.model_fields.items():
+            if config in _configs(field.annotation):
+                return f"{place}.{name}"
+    return "" if "kind" in config.model_fields else config.__name__
 
 
 if __name__ == "__main__":

@@ -120,7 +120,8 @@ def _check_model(prepared: Prepared, say: Say) -> bool:
         say(f"ok    memory: about {_size(needed)} a step{f' of {_size(free)} free' if free else ''}")
         return True
     say(
-        f"fail  memory: about {_size(needed)} a step, {_size(free)} free; lower training.batch_size or micro_batch"
+        f"fail  memory: about {_size(needed)} a step, {_size(free)} free; "
+        "lower training.batch_size or micro_batch"
     )
     return False
 
@@ -155,7 +156,8 @@ def _check_disk(say: Say) -> bool:
     here = Path.cwd()
     if not os.access(here, os.W_OK):
         say(
-            f"fail  disk: {here} cannot be written, and run folders are made there; choose another with --runs"
+            f"fail  disk: {here} cannot be written, and run folders are made there; "
+            "choose another with --runs"
         )
         return False
     free = shutil.disk_usage(here).free

@@ -82,13 +82,14 @@ def evaluate(
         Path | None, typer.Argument(help="table; default: the test part of the training table")
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="default: RUN/evaluation")] = None,
+    media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
 ) -> None:
     """Measure a model; writes report.html and report.json."""
     from rich.console import Console
 
     from sensorium.evaluation import evaluate_run, print_evaluation, write_report
 
-    evaluation = evaluate_run(run, data)
+    evaluation = evaluate_run(run, data, media_root)
     report = write_report(evaluation, output or run / "evaluation")
     print_evaluation(evaluation, Console())
     typer.echo(f"wrote {report}")

@@ -30,7 +30,7 @@ def fit(
         data: a path, a dataframe or a dict of lists; may be left out where the recipe names its table.
         target: the column or columns to predict; the recipe is then drafted from the table.
         recipe: a path to a recipe, or its content, in place of `target`.
-        folder: the run folder; default: one that lives as long as the process, so `save` what you want to keep.
+        folder: the run folder; default: a temporary one, so `save` what you want to keep.
         training: fields of the recipe's `training` that replace what it says, such as `{"epochs": 5}`.
         verbose: say how it goes.
 
@@ -92,8 +92,8 @@ def dry_run_recipe(recipe: Recipe, reporter: Reporter, steps: int = 3) -> None:
     parameters = trainer.state.parameters()
     reporter.say(f"{parameters:,} parameters; {len(prepared.parts['train']):,} training rows")
     reporter.say(
-        f"{seconds:.2f} s a step; {trainer.steps:,} steps at most, about {seconds * trainer.steps / 60:.1f} minutes"
-        " without validation"
+        f"{seconds:.2f} s a step; {trainer.steps:,} steps at most, "
+        f"about {seconds * trainer.steps / 60:.1f} minutes without validation"
     )
 
 
@@ -117,8 +117,17 @@ def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:
         reporter.say(f"unreadable: {cell.line()}")
     if cells:
         reporter.say(f"{len(cells)} cells could not be read and counted as missing: see {run.quarantine}")
-    for note in prepared.loader.cache.notes if prepared.loader.cache else []:
+    cache = prepared.loader.cache
+    if cache is None:
+        return
+    cache.flush()
+    for note in cache.notes:
         reporter.say(note)
+    if cache.cached_bytes > 5 * cache.source_bytes:
+        reporter.say(
+            f"the cache of decoded media is {cache.cached_bytes / 1e6:.0f} MB, more than 5 times its source files "
+            f"({cache.source_bytes / 1e6:.0f} MB); data.cache: false keeps none, a smaller size or rate keeps less"
+        )
 
 
 def _choose_recipe(data: Any, target: str | list[str] | None, recipe: Any) -> Recipe:

@@ -50,7 +50,7 @@ def prepare(recipe: Recipe, data: Any = None) -> Prepared:
     inputs, targets = bind_columns(recipe)
     table.require([bound.source for bound in (*inputs.values(), *targets.values())])
     table.require(recipe.data.key)
-    parts = split(table, recipe.data.split, stratify_by=_stratify_by(recipe, targets))
+    parts = split_table(recipe, table, targets)
     if not len(parts["train"]):
         raise TableError(f"{table.source}: no row is left to train on; see data.split in the recipe")
     fit_columns(table, parts["train"], [*inputs.values(), *targets.values()])
@@ -66,6 +66,16 @@ def open_table(recipe: Recipe, data: Any = None) -> Table:
     if not len(table):
         raise TableError(f"{table.source}: the table has no rows")
     return table
+
+
+def split_table(recipe: Recipe, table: Table, targets: dict[str, BoundColumn]) -> dict[str, Rows]:
+    """The parts of a table: the same for the same recipe and table, whenever asked.
+
+    The classes of the first category among the outputs keep their share on every side.
+    """
+    kinds = {name: config.type for name, config in recipe.outputs.items()}
+    category = next((bound.source for name, bound in targets.items() if kinds[name] == "category"), None)
+    return split(table, recipe.data.split, stratify_by=category)
 
 
 def bind_columns(recipe: Recipe) -> tuple[dict[str, BoundColumn], dict[str, BoundColumn]]:
@@ -105,12 +115,6 @@ def open_cache(config: DataConfig, folder: Path) -> Cache | None:
         return Cache(folder / config.cache)
     default = os.environ.get("SENSORIUM_CACHE") or Path.home() / ".cache" / "sensorium"
     return Cache(Path(default))
-
-
-def _stratify_by(recipe: Recipe, targets: dict[str, BoundColumn]) -> str | None:
-    """The first category among the outputs: its classes keep their share on every side."""
-    kinds = {name: config.type for name, config in recipe.outputs.items()}
-    return next((bound.source for name, bound in targets.items() if kinds[name] == "category"), None)
 
 
 def check_target_known(prepared: Prepared) -> None:

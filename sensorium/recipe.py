@@ -70,8 +70,9 @@ class EarlyStopConfig(Config):
     """When to stop before the last epoch."""
 
     metric: str = Field(
-        "score", description="score (the mean of the outputs' accuracy, average precision or R²), loss, or "
-        "output.metric such as category.accuracy"
+        "score",
+        description="score (the mean of the outputs' accuracy, average precision or R²), loss, or "
+        "output.metric such as category.accuracy",
     )
     patience: int = Field(5, ge=1, description="epochs without improvement")
 

@@ -1,4 +1,4 @@
-"""From rows of a table to numpy batches: decoded in threads ahead of use, in a fixed order, in bounded memory."""
+"""From rows of a table to numpy batches: decoded ahead in threads, in a fixed order, in bounded memory."""
 
 from __future__ import annotations
 

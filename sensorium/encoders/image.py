@@ -72,6 +72,8 @@ class CNNImage(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
         self.pool = config.pool
+        height, wide = (side >> len(config.channels) for side in picture_size(column))
+        self.grid = (height, wide) if config.pool == "tokens" else ()
         self.dim = config.dense or width
         initialise_convolutions(self.blocks)
 
@@ -135,6 +137,7 @@ class ViTImage(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout)
         self.pool = config.pool
+        self.grid = (height // config.patch, width // config.patch) if config.pool == "tokens" else ()
         self.dim = config.width
 
     def forward(self, raw: Raw) -> Tokens:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from sensorium.batch import Raw, Tokens
 from sensorium.config import Config
 from sensorium.encoders.augment import ImageStem
-from sensorium.encoders.image import all_real, places_as_tokens
+from sensorium.encoders.image import all_real, picture_size, places_as_tokens
 from sensorium.layers import BatchNorm2d, initialise_convolutions
 
 if TYPE_CHECKING:
@@ -70,6 +70,9 @@ class _ResNet(nn.Module):
         self.stages = nn.Sequential(*stages)
         self.dropout = nn.Dropout(config.dropout)
         self.pool = config.pool
+        shrinks = 32 if config.stem == "standard" else 8
+        height, width = (-(-side // shrinks) for side in picture_size(column))
+        self.grid = (height, width) if config.pool == "tokens" else ()
         self.dim = inputs
         initialise_convolutions(self)
 

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.data.loader import Rows
-from sensorium.data.split import split
 from sensorium.data.table import Table, read_table
 from sensorium.errors import SensoriumError
 from sensorium.evaluation.evaluate import Evaluation, evaluate
 from sensorium.predict import Predictor, load
-from sensorium.prepare import open_table
+from sensorium.prepare import open_table, split_table
 from sensorium.training.run import RunFolder
 
 
@@ -22,8 +21,8 @@ def evaluate_run(folder: str | Path, data: Any = None, media_root: str | Path | 
 
     Args:
         folder: runs/NAME, or what `Predictor.save` wrote.
-        data: whatever `read_table` reads; default: the test part of the table that the run was trained on,
-            or its validation part where it has no test part.
+        data: whatever `read_table` reads; default: the table that the run was trained on. Of that table,
+            only the test part is measured, or the validation part where it has no test part.
         media_root: the folder that media paths of `data` start from; default: the table's.
 
     Raises:
@@ -34,8 +33,10 @@ def evaluate_run(folder: str | Path, data: Any = None, media_root: str | Path | 
     history, manifest = _history(run), _manifest(run)
     if data is not None:
         table = predictor.open(read_table(data, media_root))
-        return evaluate(predictor, table, history=history, manifest=manifest)
-    table = _training_table(run, predictor, manifest)
+        if table.digest() != manifest.get("table", {}).get("digest"):
+            return evaluate(predictor, table, history=history, manifest=manifest)
+    else:
+        table = _training_table(run, predictor, manifest)
     part, rows = _held_back(predictor, table)
     return evaluate(predictor, table, rows, history, manifest, part)
 
@@ -84,16 +85,7 @@ def _training_table(run: RunFolder, predictor: Predictor, manifest: dict[str, An
 
 
 def _held_back(predictor: Predictor, table: Table) -> tuple[str, Rows]:
-    recipe = predictor.recipe
-    stratify_by = next(
-        (
-            bound.source
-            for name, bound in predictor.targets.items()
-            if recipe.outputs[name].type == "category"
-        ),
-        None,
-    )
-    parts = split(table, recipe.data.split, stratify_by=stratify_by)
+    parts = split_table(predictor.recipe, table, predictor.targets)
     part = next((name for name in ("test", "validation") if len(parts[name])), None)
     if part is None:
         raise SensoriumError(

@@ -95,7 +95,9 @@ def gather(
         tokens=torch.cat([each.values for each in tokens], dim=1),
         mask=torch.cat([each.mask for each in tokens], dim=1),
         columns=dict(zip(names, columns.unbind(dim=1), strict=True)),
-        places={name: Place(*place) for name, place in zip(names, zip(starts, lengths, strict=True), strict=True)},
+        places={
+            name: Place(*place) for name, place in zip(names, zip(starts, lengths, strict=True), strict=True)
+        },
         per_output=per_output or {},
     )
 

@@ -132,6 +132,10 @@ class NumberHead(Head):
             scores |= quantile_metrics(quantiles, truth, np.array(self.config.levels))
         return scores
 
+    def score(self, metrics: dict[str, float]) -> float:
+        """R², which says how good without the unit; minus the mean absolute error where it is undefined."""
+        return metrics["r2"] if np.isfinite(metrics["r2"]) else -metrics["mae"]
+
     def _unscale(self, values: Array) -> Array:
         # float64, as float32 has too few digits for a large centre with a small spread
         return np.asarray(self.column.unscale(values.astype(np.float64)))

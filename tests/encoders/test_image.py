@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from sensorium.batch import Raw
+from sensorium.encoders import ENCODERS
 from sensorium.encoders.image import CNNImage, ViTImage
 from sensorium.encoders.resnet import ResNet18, ResNet34, ResNet50
 from sensorium.errors import RecipeError
@@ -155,3 +157,23 @@ def test_a_size_that_patches_do_not_fill_is_refused() -> None:
         RecipeError, match=r"100 × 100 is not a multiple of the patch, 16 pixels: .* such as 96"
     ):
         ViTImage(ViTImage.Config(), column(100))
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "size", "grid"),
+    [
+        ("cnn", {"channels": [4, 8]}, [20, 33], (5, 8)),
+        ("cnn", {"channels": [4, 8], "pool": "mean"}, [32, 32], ()),
+        ("resnet18", {}, [64, 97], (2, 4)),
+        ("resnet18", {"stem": "small"}, [30, 16], (4, 2)),
+        ("vit", {"patch": 8, "width": 16, "depth": 1, "heads": 2}, [16, 24], (2, 3)),
+    ],
+)
+def test_grid_is_the_height_and_width_of_the_tokens(
+    kind: str, options: dict[str, Any], size: list[int], grid: tuple[int, ...]
+) -> None:
+    encoder = ENCODERS["image"][kind]
+    made = encoder(encoder.Config(**options), column(size)).eval()
+    tokens = made(pictures(*size))
+    assert made.grid == grid
+    assert tokens.values.shape[1] == (math.prod(grid) if grid else 1)
