@@ -154,7 +154,7 @@ def save_model(
     state: Mapping[str, Tensor],
     about: Mapping[str, Any],
 ) -> None:
-    """Writes weights (safetensors), the recipe (YAML), the fitted columns and `about` (JSON); never a pickle."""
+    """Writes weights (safetensors), recipe (YAML), fitted columns and `about` (JSON); never a pickle."""
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)

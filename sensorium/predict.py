@@ -78,7 +78,7 @@ class Predictor:
         return shaped[self.outputs[0]] if len(shaped) == 1 else shaped
 
     def predict_proba(self, data: Any) -> Any:
-        """Probabilities `(N, classes)` float32 in the order of `classes_`; a dict where there are several outputs.
+        """Probabilities `(N, classes)` float32 in the order of `classes_`; a dict of several outputs.
 
         Raises:
             SensoriumError: when no output has classes.

@@ -89,15 +89,13 @@ def gather(
     """
     names = list(names)
     lengths = [each.values.shape[1] for each in tokens]
-    starts = [sum(lengths[:position]) for position in range(len(lengths))]
+    places = [Place(sum(lengths[:position]), length) for position, length in enumerate(lengths)]
     return Fused(
         vector=vector,
         tokens=torch.cat([each.values for each in tokens], dim=1),
         mask=torch.cat([each.mask for each in tokens], dim=1),
         columns=dict(zip(names, columns.unbind(dim=1), strict=True)),
-        places={
-            name: Place(*place) for name, place in zip(names, zip(starts, lengths, strict=True), strict=True)
-        },
+        places=dict(zip(names, places, strict=True)),
         per_output=per_output or {},
     )
 

@@ -46,7 +46,7 @@ class Learner(nn.Module):
 
         Args:
             batch: the rows of one forward pass.
-            counts: output name → rows with a target in the whole step, so that the losses of its parts add up.
+            counts: output name → rows with a target in the whole step, so that its parts add up.
 
         Returns:
             The loss, a scalar; and `(M,)`, per input the sum over rows and outputs of exp(-own loss),
