@@ -5,20 +5,19 @@ Names are imported on first use, so that `import sensorium` stays instant and ne
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sensorium.data.table import Table, read_table
     from sensorium.errors import CellError, MissingPackage, RecipeError, SensoriumError, TableError
-    from sensorium.fit import fit
+    from sensorium.fitting import fit
     from sensorium.predict import Predictor, load
     from sensorium.recipe import Recipe, read_recipe
 
 __version__ = "0.1.0"
 
 _HOME = {
-    "fit": "sensorium.fit",
+    "fit": "sensorium.fitting",
     "load": "sensorium.predict",
     "Predictor": "sensorium.predict",
     "Recipe": "sensorium.recipe",
@@ -52,7 +51,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'sensorium' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME[name]), name)
+    from sensorium.errors import require
+
+    value = getattr(require(_HOME[name], "train"), name)
     globals()[name] = value
     return value
 

@@ -17,6 +17,7 @@ from sensorium.model import Model
 from sensorium.prepare import Prepared, check_target_known, prepare
 from sensorium.recipe import read_recipe
 from sensorium.training.machine import choose_device, choose_micro_batch, choose_precision
+from sensorium.training.metric import check_stop_metric
 
 Say = Callable[[str], None]
 
@@ -111,6 +112,7 @@ def _check_model(prepared: Prepared, say: Say) -> bool:
     precision, reason = choose_precision(recipe.training.precision, device)
     columns = {name: bound.column for name, bound in loader.inputs.items()}
     model = Model(recipe, columns, {name: bound.column for name, bound in loader.targets.items()})
+    check_stop_metric(recipe, model, loader, torch.device("cpu"))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     micro = choose_micro_batch(recipe.training.micro_batch, recipe.training.batch_size, model, device)
     say(f"ok    model: {parameters:,} parameters, {precision} ({reason}), {micro} rows a pass")

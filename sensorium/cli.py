@@ -33,7 +33,7 @@ def init(
 
     _refuse_to_overwrite(output, force)
     draft = draft_recipe(data, target, output.resolve().parent)
-    output.write_text(draft.text, encoding="utf-8")
+    _write(output, draft.text)
     for line in draft.reasons:
         typer.echo(line)
     typer.echo(f"wrote {output}; next: sensorium check {output}")
@@ -42,7 +42,7 @@ def init(
 @app.command()
 def check(
     recipe: RecipePath,
-    rows: Annotated[int, typer.Option(help="rows decoded to test the media; 0 for all")] = 200,
+    rows: Annotated[int, typer.Option(help="rows decoded to test the media; 0 for all", min=0)] = 200,
 ) -> None:
     """Find everything that can fail, before anything runs."""
     from sensorium.check import check_recipe
@@ -63,7 +63,7 @@ def train(
     """Train, or go on where training stopped; writes runs/NAME."""
     from rich.console import Console
 
-    from sensorium.fit import dry_run_recipe, train_recipe
+    from sensorium.fitting import dry_run_recipe, train_recipe
     from sensorium.recipe import read_recipe
     from sensorium.training.progress import Terminal
 
@@ -71,7 +71,11 @@ def train(
     if dry_run:
         dry_run_recipe(read_recipe(recipe), reporter)
         return
-    folder = train_recipe(read_recipe(recipe), runs, reporter, fresh=fresh)
+    try:
+        folder = train_recipe(read_recipe(recipe), runs, reporter, fresh=fresh)
+    except KeyboardInterrupt:  # here, as typer would end the program without a word
+        typer.echo("stopped; everything is saved: give the same command to go on", err=True)
+        raise typer.Exit(130) from None
     typer.echo(f"trained; next: sensorium evaluate {folder}")
 
 
@@ -125,6 +129,15 @@ def _refuse_to_overwrite(path: Path, force: bool) -> None:
         raise SensoriumError(f"{path} exists; --force writes over it")
 
 
+def _write(path: Path, text: str) -> None:
+    from sensorium.errors import SensoriumError
+
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise SensoriumError(f"{path}: cannot be written ({error.strerror})") from None
+
+
 def _version(show: bool) -> None:
     if show:
         from sensorium import __version__
@@ -151,9 +164,10 @@ def main(arguments: list[str] | None = None) -> Any:
     except SensoriumError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("stopped; everything is saved: give the same command to go on", err=True)
-        sys.exit(130)
+    except ModuleNotFoundError as error:
+        advice = f"{error.name} is not installed and is needed here: pip install 'sensorium[train]'"
+        typer.echo(f"error: {advice}", err=True)
+        sys.exit(1)
 
 
 if __name__ == "__main__":

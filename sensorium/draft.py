@@ -16,7 +16,8 @@ from sensorium.data.media import Limits, Media
 from sensorium.data.table import Table, read_table
 from sensorium.errors import CellError, TableError
 
-_WELL_SHAPED = {"epochs": 20, "batch_size": 32}
+_PLAIN_NAMES = ("data", "dataset", "metadata")  # the folder's name says more
+_FIRST_TRAINING = {"epochs": 20, "batch_size": 32}
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def draft_recipe(data: Any, targets: list[str], folder: Path, test: float = 0.1)
         "inputs": {name: {"type": part.type, **part.options} for name, part in inputs.items()},
         "fusion": {"kind": "concat"},
         "outputs": {name: {"type": part.type, **part.options} for name, part in outputs.items()},
-        "training": dict(_WELL_SHAPED),
+        "training": dict(_FIRST_TRAINING),
     }
     reasons = [f"{name}: {part.type}, because {part.reason}" for name, part in {**inputs, **outputs}.items()]
     reasons += [f"{name}: not used, because {part.reason}" for name, part in left_out.items()]
@@ -115,8 +116,9 @@ def _data_section(
 def _name(data: Any) -> str:
     if not isinstance(data, str | os.PathLike):
         return "model"
-    stem = Path(os.fspath(data).split("*")[0]).resolve().stem
-    return stem or "model"
+    path = Path(os.fspath(data).split("*")[0]).resolve()
+    chosen = path.parent if path.stem in _PLAIN_NAMES else path
+    return chosen.stem or "model"
 
 
 def _as_text(

@@ -48,9 +48,7 @@ class Model(nn.Module):
         self.fusion = FUSIONS[recipe.fusion.kind](recipe.fusion, dims, self.outputs)
         self.heads = nn.ModuleDict(
             {
-                module_name(name): HEADS[config.type](
-                    config, targets[name], self.fusion.dim, self.fusion.width
-                )
+                module_name(name): _new_head(name, config, targets[name], self.fusion)
                 for name, config in recipe.outputs.items()
             }
         )
@@ -182,19 +180,25 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
     Raises:
         SensoriumError: when the folder does not hold a whole model.
     """
+    import yaml
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        content = _yaml(folder / "recipe.yaml")
+        content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
         fitted = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
+        if (folder / "checkpoints").is_dir():
+            raise SensoriumError(
+                f"{folder} holds no trained model: the training is not finished; `sensorium train` goes on"
+            ) from None
         missing = Path(str(error.filename)).name
         raise SensoriumError(f"{folder} holds no trained model: {missing} is missing") from None
-    except (json.JSONDecodeError, UnicodeDecodeError, SafetensorError, OSError) as error:
-        raise SensoriumError(f"{folder}: the saved model is damaged ({error})") from None
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError, OSError) as error:
+        line = str(error).splitlines()[0]
+        raise SensoriumError(f"{folder}: the saved model is damaged ({line})") from None
     recipe = parse_recipe(content, folder=folder)
     columns, targets = new_columns(recipe)
     try:
@@ -204,7 +208,7 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
             column.load_state(fitted["outputs"][name])
         model = Model(recipe, columns, targets)
         model.load_state_dict(weights)
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise SensoriumError(f"{folder}: the weights do not fit the recipe beside them ({line})") from None
     return recipe, columns, targets, model.eval(), about
@@ -219,13 +223,16 @@ def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
     return columns, targets
 
 
+def _new_head(name: str, config: Any, target: Column, fusion: Any) -> nn.Module:
+    """The head of an output; what it refuses is said with the output's name."""
+    try:
+        head: nn.Module = HEADS[config.type](config, target, fusion.dim, fusion.width)
+    except SensoriumError as error:
+        raise type(error)(f"outputs.{name}: {error}") from None
+    return head
+
+
 def _column(kind: str, config: Any) -> Column:
     make: Any = COLUMNS[kind]
     column: Column = make(config)
     return column
-
-
-def _yaml(path: Path) -> Any:
-    import yaml
-
-    return yaml.safe_load(path.read_text(encoding="utf-8"))

@@ -203,8 +203,9 @@ def read_recipe(path: str | Path) -> Recipe:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
         raise RecipeError(
-            f"{path}{place}: not valid YAML: {getattr(error, 'problem', None) or error}"
+            f"{path}{place}: not valid YAML: {problem}"
         ) from None
     try:
         default_name = path.stem if path.stem != "recipe" else path.resolve().parent.name
@@ -258,7 +259,7 @@ def _named(content: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:
 
 def _input(part: Any, place: str) -> Input:
     """One entry of `inputs`."""
-    fields = _with_type(part, "type", place)
+    fields = _with_type(part, "type", place, COLUMNS)
     kind = _choose(fields.pop("type"), COLUMNS, f"{place}.type")
     encoder = fields.pop("encoder", None)
     column = _check(COLUMNS[kind].Config, fields, place)
@@ -266,7 +267,7 @@ def _input(part: Any, place: str) -> Input:
     from sensorium.encoders import ENCODERS
 
     table = ENCODERS[kind]
-    encoder_fields = _with_type(encoder or next(iter(table)), "kind", f"{place}.encoder")
+    encoder_fields = _with_type(encoder or next(iter(table)), "kind", f"{place}.encoder", table)
     chosen = _choose(encoder_fields.get("kind", next(iter(table))), table, f"{place}.encoder.kind")
     encoder_fields["kind"] = chosen
     return Input(kind, column, _check(table[chosen].Config, encoder_fields, f"{place}.encoder"))
@@ -277,7 +278,7 @@ def _output(part: Any, place: str) -> Any:
     require("torch", "train")
     from sensorium.heads import HEADS
 
-    fields = _with_type(part, "type", place)
+    fields = _with_type(part, "type", place, HEADS)
     fields["type"] = _choose(fields["type"], HEADS, f"{place}.type")
     return _check(HEADS[fields["type"]].Config, fields, place)
 
@@ -287,19 +288,19 @@ def _fusion(part: Any) -> Any:
     require("torch", "train")
     from sensorium.fusion import FUSIONS
 
-    fields = _with_type(part, "kind", "fusion")
+    fields = _with_type(part, "kind", "fusion", FUSIONS)
     fields["kind"] = _choose(fields.get("kind", "concat"), FUSIONS, "fusion.kind")
     return _check(FUSIONS[fields["kind"]].Config, fields, "fusion")
 
 
-def _with_type(part: Any, field: str, place: str) -> dict[str, Any]:
+def _with_type(part: Any, field: str, place: str, table: Mapping[str, Any]) -> dict[str, Any]:
     """Accepts `text` for `{type: text}`."""
     if isinstance(part, str):
         return {field: part}
     if not isinstance(part, Mapping):
         raise RecipeError(f"{place}: write a mapping such as {{{field}: ...}}")
     if field == "type" and "type" not in part:
-        raise RecipeError(f"{place}.type: missing; one of {', '.join(COLUMNS)}")
+        raise RecipeError(f"{place}.type: missing; one of {', '.join(table)}")
     return {str(key): value for key, value in part.items()}
 
 

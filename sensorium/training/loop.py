@@ -15,14 +15,14 @@ import torch
 
 from sensorium.batch import Batch
 from sensorium.data.loader import Rows
-from sensorium.errors import RecipeError
 from sensorium.inference import batch_to_device, collect
 from sensorium.model import save_model
 from sensorium.prepare import Prepared
 from sensorium.training.checkpoint import load_checkpoint, save_checkpoint
 from sensorium.training.machine import choose_micro_batch
+from sensorium.training.metric import check_stop_metric, higher_is_better, measure, stop_metric
 from sensorium.training.progress import Reporter, TensorBoard
-from sensorium.training.run import RunFolder, software
+from sensorium.training.run import RunFolder, file_digest, software
 from sensorium.training.sampling import Sampler
 from sensorium.training.state import TrainingState, threads
 
@@ -50,7 +50,8 @@ class Trainer:
             self.config.micro_batch, self.config.batch_size, self.model, self.state.device
         )
         self.steps = self.config.epochs * math.ceil(self.sampler.batches / self.config.accumulate)
-        self.metric = self.config.early_stop.metric if self.config.early_stop else "score"
+        self.metric = stop_metric(prepared.recipe)
+        check_stop_metric(prepared.recipe, self.model, prepared.loader, self.state.device)
         self.stop_asked = False
 
     def run(self) -> Path:
@@ -63,7 +64,7 @@ class Trainer:
             Stopped: after an interrupt; the same call goes on from there.
         """
         self._begin()
-        board = TensorBoard(self.folder.logs, self.state.progress.step)
+        board = TensorBoard(self.folder.logs, self.state.progress.step + 1)
         self.reporter.start(self.steps, self.state.progress.step)
         try:
             with self._stopping_after_a_step():
@@ -104,7 +105,7 @@ class Trainer:
             seen += rows
             self.reporter.step(loss, rows)
             if self.stop_asked or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
-                self.state.save(self.folder.last)
+                self._save()
                 saved = time.monotonic()
             if self.stop_asked:
                 raise Stopped
@@ -155,6 +156,7 @@ class Trainer:
             "step": progress.step,
             "train_loss": progress.loss_sum / max(1, progress.loss_rows),
             "validation": validation,
+            "main": ["loss", *(f"{name}.{self.model.head(name).metric}" for name in self.model.outputs)],
             "learning_rate": self.state.optimizers[0].param_groups[0]["lr"],
             "best": best,
             "rows_per_second": rows_per_second,
@@ -162,7 +164,7 @@ class Trainer:
         progress.history.append(record)
         progress.epoch += 1
         progress.batches, progress.loss_sum, progress.loss_rows = 0, 0.0, 0
-        self.state.save(self.folder.last)
+        self._save()
         self.folder.write_history(progress.history)
         return record
 
@@ -175,16 +177,8 @@ class Trainer:
         collected = collect(
             model, self.prepared.loader, rows, device=state.device, precision=state.accelerator.autocast
         )
-        scores = {"score": 0.0, "loss": collected.loss(model.weights)}
-        for name in model.outputs:
-            metrics = model.head(name).metrics(collected.predicted[name], collected.targets[name])
-            scores["score"] += model.head(name).score(metrics) / len(model.outputs)
-            scores |= {f"{name}.{metric}": value for metric, value in metrics.items()}
-        if self.metric not in scores:
-            raise RecipeError(
-                f"training.early_stop.metric: {self.metric!r} is not measured; known: {', '.join(scores)}"
-            )
-        return {key: value for key, value in scores.items() if math.isfinite(value)}
+        measured = measure(model, collected)
+        return {name: value for name, value in measured.items() if math.isfinite(value)}
 
     def _is_best(self, validation: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; the last one is, where nothing can be compared."""
@@ -192,7 +186,7 @@ class Trainer:
         value = validation.get(self.metric)
         if value is None:
             return True
-        candidate = [value if _higher_is_better(self.metric) else -value, -validation.get("loss", 0.0)]
+        candidate = [value if higher_is_better(self.metric) else -value, -validation.get("loss", 0.0)]
         if progress.best is None or candidate > progress.best:
             progress.best, progress.epochs_without_gain = candidate, 0
             return True
@@ -207,10 +201,17 @@ class Trainer:
         """Takes up the last checkpoint where there is one."""
         state = self.state
         self.reporter.say(f"training in {state.precision} on {state.device.type}: {state.reason}")
-        self._write_manifest("running")
         if self.folder.last.exists():
             state.load(self.folder.last)
+            for cell in self.folder.read_quarantine():
+                self.prepared.loader.quarantine.add(cell)
             self.reporter.say(f"going on from step {state.progress.step} of {self.steps}")
+        self._write_manifest("running")
+
+    def _save(self) -> None:
+        """Writes the last checkpoint, and before it the unreadable cells, of which it must lack none."""
+        self.folder.write_quarantine(self.prepared.loader.quarantine.cells())
+        self.state.save(self.folder.last)
 
     def _finish(self) -> Path:
         """Writes the saved model and the manifest's end."""
@@ -225,10 +226,10 @@ class Trainer:
             {"epoch": best["epoch"], "table": self.state.table_digest, "versions": software()},
         )
         self.folder.write_quarantine(loader.quarantine.cells())
-        self._write_manifest("finished")
+        self._write_manifest("finished", weights_sha256=file_digest(self.folder.model / "model.safetensors"))
         return self.folder.model
 
-    def _write_manifest(self, status: str) -> None:
+    def _write_manifest(self, status: str, **more: str) -> None:
         state, prepared = self.state, self.prepared
         self.folder.write_manifest(
             {
@@ -246,6 +247,7 @@ class Trainer:
                 "recipe_folder": str(prepared.recipe.folder.resolve()),
                 "recipe_digest": prepared.recipe.digest(),
                 "versions": software(),
+                **more,
             }
         )
 
@@ -272,9 +274,3 @@ def _micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
     """Cuts a batch along its rows."""
     for start in range(0, len(batch.rows), size):
         yield batch.part(slice(start, start + size))
-
-
-def _higher_is_better(metric: str) -> bool:
-    """Losses and errors fall, everything else rises."""
-    name = metric.rpartition(".")[2]
-    return not any(word in name for word in ("loss", "error", "mae", "rmse", "mse"))

@@ -87,7 +87,8 @@ class Terminal:
 
     def epoch(self, record: dict[str, Any]) -> None:
         """One line."""
-        scores = "  ".join(f"{name} {value:.3f}" for name, value in record["validation"].items())
+        shown = [name for name in record["main"] if name in record["validation"]]
+        scores = "  ".join(f"{name} {record['validation'][name]:.3f}" for name in shown)
         star = " *" if record["best"] else ""
         self.say(
             f"epoch {record['epoch']:>3}  train loss {record['train_loss']:.3f}  "
@@ -100,7 +101,12 @@ class Terminal:
 
 
 class TensorBoard:
-    """Event files that TensorBoard reads: losses and validation metrics by step."""
+    """Event files that TensorBoard reads: losses and validation metrics by step.
+
+    Args:
+        folder: of the event files.
+        purge_step: what earlier files say of this step and later ones is not shown.
+    """
 
     def __init__(self, folder: Path, purge_step: int) -> None:
         writer = require("torch.utils.tensorboard", "train").SummaryWriter

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import sensorium
+from sensorium.data.loader import BadCell
 from sensorium.errors import SensoriumError
 from sensorium.recipe import Recipe, read_recipe
 
@@ -100,10 +102,18 @@ class RunFolder:
         """One line of JSON an epoch."""
         write_atomically(self.history, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
 
-    def write_quarantine(self, cells: list[Any]) -> None:
+    def write_quarantine(self, cells: list[BadCell]) -> None:
         """One line of JSON for every cell that could not be read."""
-        lines = [json.dumps(cell._asdict(), ensure_ascii=False) + "\n" for cell in cells]
-        write_atomically(self.quarantine, "".join(lines))
+        text = "".join(json.dumps(cell._asdict(), ensure_ascii=False) + "\n" for cell in cells)
+        if not self.quarantine.exists() or text != self.quarantine.read_text(encoding="utf-8"):
+            write_atomically(self.quarantine, text)
+
+    def read_quarantine(self) -> list[BadCell]:
+        """The cells that an earlier part of the run could not read."""
+        if not self.quarantine.exists():
+            return []
+        lines = self.quarantine.read_text(encoding="utf-8").split("\n")
+        return [BadCell(**json.loads(line)) for line in lines if line]
 
 
 def software() -> dict[str, str]:
@@ -113,6 +123,12 @@ def software() -> dict[str, str]:
         with contextlib.suppress(metadata.PackageNotFoundError):
             versions[package] = metadata.version(package)
     return versions
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_atomically(path: Path, text: str) -> None:

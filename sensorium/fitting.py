@@ -123,10 +123,12 @@ def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:
     cache.flush()
     for note in cache.notes:
         reporter.say(note)
-    if cache.cached_bytes > 5 * cache.source_bytes:
+    has_media = any(bound.column.media for bound in prepared.loader.inputs.values())
+    if has_media and cache.cached_bytes > 5 * cache.source_bytes:
         reporter.say(
-            f"the cache of decoded media is {cache.cached_bytes / 1e6:.0f} MB, more than 5 times its source files "
-            f"({cache.source_bytes / 1e6:.0f} MB); data.cache: false keeps none, a smaller size or rate keeps less"
+            f"the cache of decoded media in {cache.folder} is {cache.cached_bytes / 1e6:.0f} MB, more than "
+            f"5 times its source files ({cache.source_bytes / 1e6:.0f} MB); "
+            "data.cache: false keeps none, a smaller size or rate keeps less"
         )
 
 

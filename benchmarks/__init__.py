@@ -1,0 +1,1 @@
+"""What Sensorium costs, measured beside the plain way of doing the same."""
