@@ -92,7 +92,7 @@ def parser(description: str, repeats: int) -> argparse.ArgumentParser:
 def circumstances() -> dict[str, Any]:
     """Command, commit, date, machine and versions."""
     return {
-        "command": shlex.join(["python", *(os.path.relpath(part) for part in sys.argv[:1]), *sys.argv[1:]]),
+        "command": shlex.join(["python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "commit": _git("rev-parse", "HEAD"),
         "changed": sorted(line[3:] for line in _git("status", "--porcelain", "sensorium").splitlines()),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),

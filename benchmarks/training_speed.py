@@ -1,10 +1,12 @@
 """How many rows a CPU trains on: the tutorial model in stock PyTorch and in Sensorium, part by part.
 
-    python benchmarks/training_speed.py --output benchmarks/results/training_speed.json
+    python -m benchmarks.training_speed --output benchmarks/results/training_speed.json
+    python -m benchmarks.training_speed --models small --output benchmarks/results/training_speed_small.json
 
 Every variant runs in a process of its own, because the allocator is set per process; the parent asks them
 for one step after the other, in turns. What is measured is one optimizer step over 32 rows in memory:
-forward, backward, clipping and AdamW, without decoding.
+forward, backward, clipping and AdamW, without decoding. One thread by default: threads that wait for each
+other spin, and what others do on the machine would then count as CPU time of ours.
 """
 
 from __future__ import annotations
@@ -16,14 +18,13 @@ import resource
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.common import Cost, circumstances, cost, in_turns, parser, rates, report
 
@@ -33,61 +34,70 @@ TUTORIAL: dict[str, dict[str, Any]] = {
     "stock PyTorch, bf16 autocast": {"stock": "bf16"},
     "Sensorium": {},
     **{f"Sensorium, micro_batch {size}": {"micro_batch": size} for size in MICRO_BATCHES},
+    "Sensorium, torch's max-pooling": {"onednn": False},
     "Sensorium, allocator left alone": {"allocator": False},
     "Sensorium, fp32": {"precision": "fp32"},
     "Sensorium, augment and group norm as by default": {"recipe": "tutorial_defaults"},
 }
 SMALL: dict[str, dict[str, Any]] = {
-    f"{recipe}, {'micro_batch ' + str(size) if size else 'as it comes'}": {
+    f"{recipe}, {f'micro_batch {size}' if size else 'as it comes'}": {
         "recipe": recipe,
         **({"micro_batch": size} if size else {}),
     }
-    for recipe in ("stamps", "stamps_without_batch_norm", "tutorial_96")
+    for recipe in ("stamps", "stamps_without_batch_norm", "picture_and_lstm")
     for size in (None, *MICRO_BATCHES)
 }
+MODELS = {"tutorial": TUTORIAL, "small": SMALL}
 LABELS = 13
 
 
-def main() -> None:
-    """Measures both models."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measures the variants of one group of models."""
     options = parser(__doc__ or "", repeats=5)
-    options.add_argument("--only", default="", help="variants that contain this")
+    options.add_argument("--models", choices=MODELS, default="tutorial")
+    options.add_argument("--threads", type=int, default=1, help="threads of each process")
+    options.add_argument("--only", default="", help="variants whose name contains this, and the first")
     options.add_argument("--worker", default="", help=argparse.SUPPRESS)
-    arguments = options.parse_args()
-    if arguments.worker:
-        serve(json.loads(arguments.worker))
+    chosen = options.parse_args(arguments)
+    if chosen.worker:
+        serve(json.loads(chosen.worker))
         return
     began = circumstances()
-    rows = 4 if arguments.smoke else 32
-    tables, bases, notes = {}, {}, {}
-    for title, variants in (("tutorial model", TUTORIAL), ("small models", SMALL)):
-        chosen = {name: one for name, one in variants.items() if arguments.only in name}
-        if arguments.smoke:
-            chosen = {name: chosen[name] for name in list(chosen)[:: max(1, len(chosen) - 1)]}
-        if not chosen:
-            continue
-        base = next(iter(chosen))
-        costs, told = measure(chosen, rows, arguments.repeats)
-        tables[f"{title}, rows"], bases[f"{title}, rows"] = rates(costs, rows, base), base
-        notes |= told
-    report("training_speed", {"tables": tables, "bases": bases, "notes": notes}, arguments.output, began)
+    variants = MODELS[chosen.models]
+    base = next(iter(variants))
+    names = [base, *(name for name in variants if chosen.only in name and name != base)]
+    common = {"rows": 32, "side": 224 if chosen.models == "tutorial" else 96, "threads": chosen.threads}
+    if chosen.smoke:
+        names, common = [names[0], names[-1]], {"rows": 4, "side": 16, "threads": 1}
+    costs, notes = measure({name: common | variants[name] for name in names}, chosen.repeats)
+    title = f"{chosen.models} model{'s' if chosen.models == 'small' else ''}, rows"
+    content = {
+        "tables": {title: rates(costs, common["rows"], base)},
+        "bases": {title: base},
+        "notes": notes,
+        "costs": costs,
+    }
+    report("training_speed", content, chosen.output, began)
 
 
 def measure(
-    variants: dict[str, dict[str, Any]], rows: int, repeats: int
+    variants: dict[str, dict[str, Any]], repeats: int
 ) -> tuple[dict[str, list[Cost]], dict[str, Any]]:
     """One process a variant, asked in turns; also what each says of itself at the end."""
     with ExitStack() as opened:
-        workers = {
-            name: opened.enter_context(_start({"rows": rows, **variant})) for name, variant in variants.items()
-        }
-        costs = in_turns({name: lambda own=own: Cost(*_ask(own, "step")) for name, own in workers.items()}, repeats)
+        workers = {name: opened.enter_context(_start(variant)) for name, variant in variants.items()}
+        costs = in_turns({name: partial(_step, worker) for name, worker in workers.items()}, repeats)
         return costs, {name: _ask(own, "about") for name, own in workers.items()}
 
 
+def _step(worker: subprocess.Popen[str]) -> Cost:
+    return Cost(*_ask(worker, "step"))
+
+
 def _start(variant: dict[str, Any]) -> subprocess.Popen[str]:
-    command = [sys.executable, __file__, "--worker", json.dumps(variant)]
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "benchmarks.training_speed", "--worker", json.dumps(variant)]
+    root = Path(__file__).parents[1]
+    return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def _ask(worker: subprocess.Popen[str], question: str) -> Any:
@@ -102,6 +112,9 @@ def _ask(worker: subprocess.Popen[str], question: str) -> Any:
 
 def serve(variant: dict[str, Any]) -> None:
     """A worker: builds its variant, then answers one line with one line until its input ends."""
+    import torch
+
+    torch.set_num_threads(variant["threads"])
     with tempfile.TemporaryDirectory() as folder:
         step, about = (stock_step if "stock" in variant else sensorium_step)(variant, Path(folder))
         for question in sys.stdin:
@@ -112,28 +125,28 @@ def serve(variant: dict[str, Any]) -> None:
                 print(json.dumps({**about, "peak_gib": round(peak, 2)}), flush=True)
 
 
-def recipe(name: str, training: dict[str, Any]) -> dict[str, Any]:
-    """The recipes that are measured."""
+def recipe(name: str, side: int, training: dict[str, Any]) -> dict[str, Any]:
+    """The recipes that are measured, with pictures of `side` pixels."""
     plain = {"kind": "cnn", "channels": [64, 128, 256], "norm": "none", "pool": "mean", "dropout": 0}
     lstm = {"kind": "lstm", "hidden": 64, "bidirectional": False, "pool": "last", "dropout": 0}
     words = {"type": "text", "tokenizer": "word", "min_count": 1, "length": 100}
     sound = {"type": "audio", "seconds": 3, "rate": 16000}
     small = {
-        "image": {"type": "image", "size": 96, "encoder": {"kind": "cnn"}},
+        "image": {"type": "image", "size": side, "encoder": {"kind": "cnn"}},
         "text": {**words, "encoder": {"kind": "mean"}},
         "sound": {**sound, "encoder": {"kind": "cnn"}},
     }
     inputs: dict[str, dict[str, Any]] = {
         "tutorial": {
-            "image": {"type": "image", "size": 224, "augment": False, "encoder": plain},
+            "image": {"type": "image", "size": side, "augment": False, "encoder": plain},
             "text": {**words, "encoder": lstm},
         },
         "tutorial_defaults": {
-            "image": {"type": "image", "size": 224, "encoder": {"kind": "cnn", "channels": [64, 128, 256]}},
+            "image": {"type": "image", "size": side, "encoder": {"kind": "cnn", "channels": [64, 128, 256]}},
             "text": {**words, "encoder": lstm},
         },
-        "tutorial_96": {
-            "image": {"type": "image", "size": 96, "encoder": {"kind": "cnn"}},
+        "picture_and_lstm": {
+            "image": {"type": "image", "size": side, "encoder": {"kind": "cnn"}},
             "text": {**words, "encoder": {**lstm, "bidirectional": True, "pool": "tokens"}},
         },
         "stamps": small,
@@ -169,6 +182,7 @@ def table(rows: int) -> dict[str, list[Any]]:
 
 def sensorium_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], object], dict[str, Any]]:
     """One step of the trainer that `sensorium train` uses, over one batch."""
+    from sensorium.encoders import image
     from sensorium.inference import batch_to_device
     from sensorium.prepare import prepare
     from sensorium.recipe import parse_recipe
@@ -178,13 +192,15 @@ def sensorium_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], 
 
     if not variant.get("allocator", True):
         state.keep_freed_memory = lambda: False
+    if not variant.get("onednn", True):
+        image._onednn_is_fast = lambda pixels: False
     rows = variant["rows"]
     training = {key: variant[key] for key in ("micro_batch", "precision") if key in variant}
-    content = recipe(variant.get("recipe", "tutorial"), {"batch_size": rows, **training})
+    content = recipe(variant.get("recipe", "tutorial"), variant["side"], {"batch_size": rows, **training})
     prepared = prepare(parse_recipe(content, folder=folder), table(rows))
     trainer = loop.Trainer(prepared, RunFolder(folder), Silent())
     batch = batch_to_device(prepared.loader.batch(prepared.parts["train"]), trainer.state.device)
-    about = {"micro_batch": trainer.micro_batch, "precision": trainer.state.precision, "threads": state.threads()}
+    about = {"micro_batch": trainer.micro_batch, "precision": trainer.state.precision}
     return lambda: trainer._step([batch]), about
 
 
@@ -211,8 +227,8 @@ def stock_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], obje
             return self.head(torch.cat([self.image(image), self.text(text)], dim=1))
 
     torch.manual_seed(0)
-    rows, model = variant["rows"], Tutorial()
-    pixels = torch.randint(0, 256, (rows, 3, 224, 224), dtype=torch.uint8)
+    rows, side, model = variant["rows"], variant["side"], Tutorial()
+    pixels = torch.randint(0, 256, (rows, 3, side, side), dtype=torch.uint8)
     words, labels = torch.randint(4, 2004, (rows, 100)), torch.arange(rows) % LABELS
     optimizer = torch.optim.AdamW(model.parameters())
 
@@ -224,7 +240,7 @@ def stock_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], obje
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 
-    return step, {"micro_batch": rows, "precision": variant["stock"], "threads": torch.get_num_threads()}
+    return step, {"micro_batch": rows, "precision": variant["stock"]}
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from sensorium.data.loader import Loader, Rows
 from sensorium.errors import CellError
 from sensorium.inference import batch_to_device
 from sensorium.model import Model
-from sensorium.prepare import Prepared, check_target_known, prepare
+from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, prepare
 from sensorium.recipe import read_recipe
 from sensorium.training.machine import choose_device, choose_micro_batch, choose_precision
 from sensorium.training.metric import check_stop_metric
@@ -43,6 +43,7 @@ def check_recipe(path: Path, sample: int, say: Say) -> bool:
     say(f"ok    recipe: {len(recipe.inputs)} inputs, {recipe.fusion.kind}, {len(recipe.outputs)} outputs")
     prepared = prepare(recipe)
     check_target_known(prepared)
+    check_inputs_readable(prepared)
     sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.parts.items())
     say(f"ok    table: {len(prepared.table):,} rows ({sizes})")
     for report in prepared.duplicates:

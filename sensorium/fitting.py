@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import tempfile
 import time
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ from typing import Any
 
 from sensorium.errors import RecipeError, SensoriumError, require
 from sensorium.predict import Predictor, load
-from sensorium.prepare import Prepared, check_target_known, prepare
+from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, prepare
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
 from sensorium.training.progress import Reporter, Silent, Terminal
 
@@ -30,7 +32,7 @@ def fit(
         data: a path, a dataframe or a dict of lists; may be left out where the recipe names its table.
         target: the column or columns to predict; the recipe is then drafted from the table.
         recipe: a path to a recipe, or its content, in place of `target`.
-        folder: the run folder; default: a temporary one, so `save` what you want to keep.
+        folder: the run folder; default: one that goes when the process ends, so `save` what you want to keep.
         training: fields of the recipe's `training` that replace what it says, such as `{"epochs": 5}`.
         verbose: say how it goes.
 
@@ -43,7 +45,7 @@ def fit(
     reporter = _terminal() if verbose else Silent()
     chosen = _with_training(_choose_recipe(data, target, recipe), training)
     if folder is None:
-        folder = Path(tempfile.mkdtemp(prefix="sensorium-")) / chosen.name
+        folder = _folder_for_a_while() / chosen.name
     return load(train_in(chosen, Path(folder), reporter, data=data))
 
 
@@ -102,6 +104,7 @@ def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
     began = time.monotonic()
     prepared = prepare(recipe, data)
     check_target_known(prepared)
+    check_inputs_readable(prepared)
     sizes = ", ".join(f"{len(rows)} {name}" for name, rows in prepared.parts.items())
     reporter.say(
         f"{prepared.table.source}: {len(prepared.table)} rows ({sizes}), {time.monotonic() - began:.1f} s"
@@ -158,6 +161,13 @@ def _with_training(recipe: Recipe, training: Mapping[str, Any] | None) -> Recipe
         return recipe
     content = recipe.as_dict()
     return parse_recipe({**content, "training": {**content["training"], **training}}, folder=recipe.folder)
+
+
+def _folder_for_a_while() -> Path:
+    """A new folder that is removed when the process ends."""
+    folder = Path(tempfile.mkdtemp(prefix="sensorium-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _terminal() -> Reporter:

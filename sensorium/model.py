@@ -129,14 +129,17 @@ class Model(nn.Module):
         return place._replace(grid=grid) if grid and whole else place
 
     def _drop_inputs(self, present: Tensor) -> Tensor:
-        """Hides inputs at random, row by row, and never all that a row has."""
+        """Hides inputs at random, row by row; where all that a row has would go, one of them stays."""
         rates = self.input_dropout
         shares = [rates.get(name, 0.0) if isinstance(rates, dict) else rates for name in self.inputs]
         if not any(shares):
             return present
         chance = torch.rand(present.shape, device=present.device)
-        kept = present & (chance >= torch.tensor(shares, device=present.device))
-        return torch.where(kept.any(dim=1, keepdim=True), kept, present)
+        margin = chance - torch.tensor(shares, device=present.device)
+        kept = present & (margin >= 0)
+        nearest = margin.masked_fill(~present, -torch.inf).argmax(dim=1, keepdim=True)
+        one = present & torch.zeros_like(present).scatter(1, nearest, True)
+        return torch.where(kept.any(dim=1, keepdim=True), kept, one)
 
 
 def module_name(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,9 @@ class Predictor:
             ],
             type=pa.list_(pa.string()),
         )
-        columns["unreadable"] = pa.array(self._unreadable_inputs(len(table)), type=pa.list_(pa.string()))
+        columns["unreadable"] = pa.array(
+            self._unreadable_inputs(collected.present), type=pa.list_(pa.string())
+        )
         return pa.table(columns)
 
     def evaluate(self, data: Any) -> Any:
@@ -131,15 +134,20 @@ class Predictor:
         """Copies the saved model: weights, recipe and fitted columns.
 
         Raises:
-            SensoriumError: when the folder exists and holds something else.
+            SensoriumError: when the folder exists and holds something else, or cannot be written.
         """
         folder = Path(folder)
+        if folder.is_file():
+            raise SensoriumError(f"{folder} is a file; give a folder to save the model in")
         if folder.exists() and any(folder.iterdir()) and not (folder / "model.safetensors").exists():
             raise SensoriumError(f"{folder} is not empty and holds no model; nothing was written")
-        folder.mkdir(parents=True, exist_ok=True)
-        for file in ("model.safetensors", "columns.json", "recipe.yaml", "model.json"):
-            if (self.folder / file).resolve() != (folder / file).resolve():
-                shutil.copyfile(self.folder / file, folder / file)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for file in ("model.safetensors", "columns.json", "recipe.yaml", "model.json"):
+                if (self.folder / file).resolve() != (folder / file).resolve():
+                    shutil.copyfile(self.folder / file, folder / file)
+        except OSError as error:
+            raise SensoriumError(f"{folder}: the model cannot be written ({error.strerror})") from None
 
     def open(self, data: Any) -> Table:
         """Reads a table for this model.
@@ -156,7 +164,7 @@ class Predictor:
     def loader(self, table: Table) -> Loader:
         """A loader over a table, with those targets that it has."""
         targets = {name: bound for name, bound in self.targets.items() if bound.source in table.names}
-        return new_loader(self.recipe, table, self.inputs, targets)
+        return new_loader(_without_relative_cache(self.recipe), table, self.inputs, targets)
 
     def collect(self, table: Table, rows: Array | None = None, hidden: Collection[str] = ()) -> Collected:
         """Runs the model over rows of a table; all of them by default."""
@@ -176,13 +184,14 @@ class Predictor:
             return {"row": pa.array(np.arange(len(table)))}
         return {name: pa.array([table.cell(name, row) for row in range(len(table))]) for name in names}
 
-    def _unreadable_inputs(self, rows: int) -> list[list[str]]:
-        by_source: dict[str, list[str]] = {}
-        for name, bound in self.inputs.items():
-            by_source.setdefault(bound.source, []).append(name)
-        found: list[list[str]] = [[] for _ in range(rows)]
+    def _unreadable_inputs(self, present: Array) -> list[list[str]]:
+        """Of every row the inputs that it lacks because their cell could not be read."""
+        found: list[list[str]] = [[] for _ in present]
         for cell in self.unreadable:
-            found[cell.row] += by_source.get(cell.column, [])
+            for position, (name, bound) in enumerate(self.inputs.items()):
+                # One cell may serve two inputs, and only one of them fail: a film without sound.
+                if bound.source == cell.column and not present[cell.row, position]:
+                    found[cell.row].append(name)
         return found
 
 
@@ -200,6 +209,13 @@ def load(folder: str | Path) -> Predictor:
         raise SensoriumError(f"{folder}: there is no such folder")
     home = folder / "model" if (folder / "model" / "model.safetensors").exists() else folder
     return Predictor(home, *load_model(home))
+
+
+def _without_relative_cache(recipe: Recipe) -> Recipe:
+    """A cache beside the recipe of the training is not looked for beside the saved model."""
+    if isinstance(recipe.data.cache, bool) or Path(recipe.data.cache).is_absolute():
+        return recipe
+    return replace(recipe, data=recipe.data.model_copy(update={"cache": True}))
 
 
 def _as_array(values: Any) -> Any:

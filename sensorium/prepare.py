@@ -100,11 +100,15 @@ def new_loader(
         inputs,
         targets,
         media=Media(table.media_root, recipe.data.limits),
-        cache=open_cache(recipe.data, recipe.folder),
+        cache=open_cache(recipe.data, recipe.folder) if _has_media(inputs, targets) else None,
         on_error=recipe.data.on_error,
         key=recipe.data.key,
         threads=recipe.data.threads,
     )
+
+
+def _has_media(*columns: dict[str, BoundColumn]) -> bool:
+    return any(bound.column.media for group in columns for bound in group.values())
 
 
 def open_cache(config: DataConfig, folder: Path) -> Cache | None:
@@ -126,3 +130,22 @@ def check_target_known(prepared: Prepared) -> None:
     for name, bound in prepared.loader.targets.items():
         if all(prepared.table.cell(bound.source, int(row)) is None for row in prepared.parts["train"]):
             raise SensoriumError(f"outputs.{name}: column {bound.source} is empty in every training row")
+
+
+def check_inputs_readable(prepared: Prepared) -> None:
+    """Refuses an input of which no cell can be read, as when every path starts from another folder.
+
+    Only the first cells are looked at, up to one that can be read.
+
+    Raises:
+        SensoriumError: naming the input, and what is wrong with its first cell.
+    """
+    table, loader = prepared.table, prepared.loader
+    for name, bound in loader.inputs.items():
+        alone = Loader(table, {name: bound}, {}, loader.media, loader.cache, key=loader.key)
+        if not any(alone.batch(row).inputs[name].mask.any() for row in prepared.parts["train"][:, None]):
+            cells = alone.quarantine.cells()
+            if cells:
+                raise SensoriumError(
+                    f"inputs.{name}: no cell of column {bound.source} can be read: {cells[0].line()}"
+                )

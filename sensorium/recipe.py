@@ -43,7 +43,7 @@ class DataConfig(Config):
     on_error: Literal["mark", "raise"] = Field(
         "mark", description="a cell that cannot be read: mark it or stop"
     )
-    split: SplitConfig = Field(default_factory=lambda: SplitConfig())
+    split: SplitConfig = Field(default_factory=lambda: SplitConfig(), description="which rows train and judge")
     cache: bool | str = Field(True, description="keep decoded media on disk: true, false or a folder")
     limits: Limits = Field(default_factory=lambda: Limits(), description="sizes checked before decoding")
     threads: int | None = Field(None, ge=1, description="decoding threads; default: one per core, at most 8")
@@ -57,11 +57,11 @@ class DataConfig(Config):
 class OptimizerConfig(Config):
     """How weights move."""
 
-    kind: Literal["adamw", "sgd", "lion", "muon"] = "adamw"
+    kind: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="which optimizer")
     lr: float | None = Field(None, gt=0, description="peak learning rate; default: 1e-3, sgd 0.05, lion 1e-4")
-    weight_decay: float = Field(0.01, ge=0)
+    weight_decay: float = Field(0.01, ge=0, description="left off biases, norms and absent tokens")
     momentum: float = Field(0.9, ge=0, lt=1, description="sgd and muon")
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="after the warm-up")
     warmup: float = Field(0.05, ge=0, le=1, description="share of all steps")
     clip: float | None = Field(1.0, gt=0, description="largest gradient norm")
 
@@ -80,17 +80,21 @@ class EarlyStopConfig(Config):
 class TrainingConfig(Config):
     """How long, how fast and with what regularisation a model is trained."""
 
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(20, ge=1, description="passes over the training rows, at most")
     batch_size: int = Field(32, ge=1, description="rows per optimizer step")
     micro_batch: int | Literal["auto"] = Field(
         "auto", description="rows per forward pass; auto: small on a CPU where no layer looks across rows"
     )
     accumulate: int = Field(1, ge=1, description="batches per optimizer step")
-    optimizer: OptimizerConfig = Field(default_factory=lambda: OptimizerConfig())
+    optimizer: OptimizerConfig = Field(
+        default_factory=lambda: OptimizerConfig(), description="how weights move"
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: what the machine does fast")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    seed: int = Field(0, ge=0)
-    early_stop: EarlyStopConfig | None = Field(default_factory=lambda: EarlyStopConfig())
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
+    seed: int = Field(0, ge=0, description="of weights, order, dropout and augmentation")
+    early_stop: EarlyStopConfig | None = Field(
+        default_factory=lambda: EarlyStopConfig(), description="when to stop early; null: never"
+    )
     ema: float | None = Field(
         None, gt=0, lt=1, description="decay of the moving average of the weights, a step"
     )
@@ -161,7 +165,7 @@ class Recipe:
     def digest(self) -> str:
         """A hash of everything that decides what is learned; the name does not."""
         content = {key: value for key, value in self.as_dict().items() if key != "name"}
-        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()  # the order of inputs counts
 
     def table_paths(self) -> str | list[str]:
         """The table's paths, made absolute.
@@ -231,19 +235,22 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     name = content.get("name", default_name)
     if not isinstance(name, str) or not name or name in {".", ".."} or "/" in name or "\\" in name:
         raise RecipeError(f"name: {name!r} cannot name a run folder; use letters, digits, - and _")
-    data = content.get("data") or {}
+    data = {} if content.get("data") is None else content["data"]
     if isinstance(data, str | list):
         data = {"path": data}
-    training = _check(TrainingConfig, content.get("training") or {}, "training")
+    training = {} if content.get("training") is None else content["training"]
+    training = _check(TrainingConfig, training, "training")
     inputs = {key: _input(part, f"inputs.{key}") for key, part in _named(content, "inputs")}
     if isinstance(training.input_dropout, dict):
         _refuse_unknown(training.input_dropout, list(inputs), "training.input_dropout")
+    outputs = {key: _output(part, f"outputs.{key}") for key, part in _named(content, "outputs")}
+    _refuse_leaks(inputs, outputs)
     return Recipe(
         name=name,
         data=_check(DataConfig, data, "data"),
         inputs=inputs,
         fusion=_fusion(content.get("fusion") or "concat"),
-        outputs={key: _output(part, f"outputs.{key}") for key, part in _named(content, "outputs")},
+        outputs=outputs,
         training=training,
         folder=folder or Path.cwd(),
     )
@@ -254,7 +261,19 @@ def _named(content: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:
     parts = content.get(section)
     if not isinstance(parts, Mapping) or not parts:
         raise RecipeError(f"{section}: name at least one, such as {section}: {{title: {{type: text}}}}")
+    for name in parts:
+        if name is None or isinstance(name, bool):
+            raise RecipeError(f"{section}: YAML reads a name as {name}; write it in quotes")
     return [(str(name), part) for name, part in parts.items()]
+
+
+def _refuse_leaks(inputs: Mapping[str, Input], outputs: Mapping[str, Any]) -> None:
+    """No input may read the column of an output."""
+    targets = {part.column or name for name, part in outputs.items()}
+    for name, part in inputs.items():
+        source = part.column.column or name
+        if source in targets:
+            raise RecipeError(f"inputs.{name}: column {source!r} is both an input and an output")
 
 
 def _input(part: Any, place: str) -> Input:

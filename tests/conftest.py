@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: tests side by side do not fight for cores
 
 
 @pytest.fixture(autouse=True)
@@ -18,3 +21,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def _no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leaves out the learning curves, which take longer than a tiny training."""
+    monkeypatch.setattr("sensorium.evaluation.plots.draw_learning_curves", lambda history, path: None)

@@ -18,6 +18,7 @@ from sensorium.cli import main
 from sensorium.data.table import read_table
 from tests import made
 
+pytestmark = pytest.mark.usefixtures("_no_drawing")
 Run = Callable[..., str]
 
 

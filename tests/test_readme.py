@@ -52,6 +52,11 @@ def blocks(page: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", read(page), re.DOTALL | re.MULTILINE)
 
 
+def prose(page: str) -> str:
+    """The page without its fenced blocks."""
+    return re.sub(r"^```.*?^```$", "", read(page), flags=re.DOTALL | re.MULTILINE)
+
+
 def commands(page: str) -> list[list[str]]:
     """The lines of the bash blocks, each cut into words."""
     return [
@@ -177,8 +182,7 @@ def test_both_languages_show_the_same(pair: tuple[str, str], language: str) -> N
 @pytest.mark.parametrize("pair", PAIRS)
 def test_both_languages_have_the_same_sections_and_tables(pair: tuple[str, str]) -> None:
     def shape(page: str) -> list[str]:
-        lines = re.sub(r"^```.*?^```$", "", read(page), flags=re.DOTALL | re.MULTILINE).splitlines()
-        marks = (re.match(r"#+ |\|-[-|]+|!\[", line) for line in lines)
+        marks = (re.match(r"#+ |\|-[-|]+|!\[", line) for line in prose(page).splitlines())
         return [mark.group() for mark in marks if mark]
 
     assert shape(pair[0]) == shape(pair[1])
@@ -186,10 +190,9 @@ def test_both_languages_have_the_same_sections_and_tables(pair: tuple[str, str])
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_command_exists(page: str) -> None:
-    inline = [
-        shlex.split(code) for code in names(read(page)) if re.match(r"(sensorium|make|pip) [\w.-]", code)
-    ]
-    for words in [*commands(page), *inline]:
+    programs = r"(sensorium|make|pip|python|pytest) [\w.-]"
+    inline = [code for code in names(prose(page)) if re.match(programs, code)]
+    for words in [*commands(page), *map(shlex.split, inline)]:
         check_command(words)
 
 
@@ -243,7 +246,8 @@ def test_the_tree_names_what_is_there(page: str) -> None:
     assert len(paths) > 30
     assert [str(path) for path in paths if not (ROOT / path).exists()] == []
     shown = {path.name for path in paths if path.parts[0] == "sensorium" and len(path.parts) == 2}
-    modules = {path.name for path in (ROOT / "sensorium").iterdir() if path.name[0] not in "_."}
+    inside = [path for path in (ROOT / "sensorium").iterdir() if path.is_dir() or path.suffix == ".py"]
+    modules = {path.name for path in inside if path.name[0] not in "_."}
     assert shown == modules
     targets = next(line for line in read(page).splitlines() if line.startswith("Makefile ")).split(maxsplit=1)
     assert set(targets[1].split(", ")) <= make_targets()
@@ -323,7 +327,7 @@ def test_recipes_in_the_documents_are_accepted(page: str) -> None:
         "outputs": {"category": "category"},
     }
     found = [yaml.safe_load(block) for block in blocks(page, "yaml")]
-    inline = [re.search(r"^(data|split|class_weights): \{.*\}$", code) for code in names(read(page))]
+    inline = [re.search(r"^(data|split|class_weights): \{.*\}$", code) for code in names(prose(page))]
     found += [placed(yaml.safe_load(match.group())) for match in inline if match]
     assert found
     for part in found:

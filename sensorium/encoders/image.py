@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import torch
 from pydantic import Field, model_validator
@@ -75,6 +75,7 @@ class CNNImage(nn.Module):
         height, wide = (side >> len(config.channels) for side in picture_size(column))
         self.grid = (height, wide) if config.pool == "tokens" else ()
         self.dim = config.dense or width
+        self.plain = config.norm == "none"
         initialise_convolutions(self.blocks)
 
     def forward(self, raw: Raw) -> Tokens:
@@ -83,7 +84,8 @@ class CNNImage(nn.Module):
 
     def features(self, pixels: Tensor) -> Tensor:
         """`(N, 3, H, W)` normalised floats → `(N, L, dim)`."""
-        values = self.blocks(pixels)
+        fast = self.plain and _onednn_is_fast(pixels)
+        values = _through_onednn(self.blocks, pixels) if fast else self.blocks(pixels)
         values = values.flatten(1).unsqueeze(1) if self.pool == "flatten" else places_as_tokens(values)
         if self.pool == "mean":
             values = values.mean(dim=1, keepdim=True)
@@ -158,6 +160,41 @@ def _block(inputs: int, channels: int, config: CNNImageConfig) -> nn.Sequential:
         _norm(config.norm, channels),
         nn.ReLU(),
     )
+
+
+def _onednn_is_fast(pixels: Tensor) -> bool:
+    """Whether the blocks may run in oneDNN's own layout: bf16 autocast on a CPU that multiplies bf16."""
+    return (
+        pixels.device.type == "cpu"
+        and torch.is_autocast_enabled("cpu")
+        and torch.get_autocast_dtype("cpu") == torch.bfloat16
+        and torch.backends.mkldnn.is_available()
+        and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+        and not torch.compiler.is_compiling()
+    )
+
+
+def _through_onednn(blocks: nn.Sequential, pixels: Tensor) -> Tensor:
+    """The same blocks, with the same result to the last bit, in oneDNN's own layout from end to end.
+
+    torch's max-pooling keeps an index of 8 bytes a place and fills its gradient with zeros first, 40 % of a
+    training step's time; oneDNN's keeps 1 byte. Only without normalisation: torch has no group norm for that
+    layout, and bringing the arrays into another and back costs what the pooling saves.
+    """
+    values = pixels.bfloat16().contiguous().to_mkldnn()
+    for block in blocks:
+        convolution: Any = block[0]  # type: ignore[index]
+        values = torch.mkldnn_convolution(
+            values,
+            convolution.weight.bfloat16(),
+            convolution.bias.bfloat16(),
+            convolution.padding,
+            convolution.stride,
+            convolution.dilation,
+            convolution.groups,
+        )
+        values = functional.relu(functional.max_pool2d(values, (2, 2), (2, 2)))
+    return values.to_dense()
 
 
 def _norm(kind: Literal["batch", "group", "none"], channels: int) -> nn.Module:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+import torch
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -40,6 +41,9 @@ class FramesVideoConfig(Config):
     image: CNNImageConfig | ResNet18Config | ResNet34Config | ResNet50Config | ViTImageConfig = Field(
         default_factory=_small_image, description="what looks at each frame", discriminator="kind"
     )
+    see: Literal["frames", "changes", "both"] = Field(
+        "frames", description="each frame, its change from the frame before, or both side by side"
+    )
     time: Literal["mean", "lstm", "transformer"] = Field("lstm", description="what joins the frames")
     hidden: int = Field(64, description="width of one direction's state (lstm)", ge=1)
     depth: int = Field(2, description="blocks (transformer)", ge=1)
@@ -52,7 +56,8 @@ class FramesVideo(nn.Module):
 
     Only real frames are looked at, and all frames of a clip are augmented alike. `time: mean` gives one
     token a clip, the others one token a frame; `dim` is the picture encoder's, or with `lstm` twice
-    `hidden` (Donahue et al. 2014, arXiv 1411.4389).
+    `hidden` (Donahue et al. 2014, arXiv 1411.4389). `see: changes` looks at differences of frames (Wang et
+    al. 2016, arXiv 1608.00859), in which what stands still disappears: it shows motion from few clips.
 
     A clip's sound is an input of its own: give the recipe a second input of type audio that names the same
     table column, and the fusion brings the two together.
@@ -68,7 +73,8 @@ class FramesVideo(nn.Module):
         super().__init__()
         self.stem = ImageStem(column.config.augment)
         self.image = IMAGES[config.image.kind](config.image, column)
-        width = self.image.dim
+        self.see = config.see
+        width = self.image.dim * (2 if config.see == "both" else 1)
         self.dropout = nn.Dropout(config.dropout)
         self.recurrent = Recurrent("lstm", width, config.hidden) if config.time == "lstm" else None
         self.transformer = _transformer(config, width) if config.time == "transformer" else None
@@ -84,10 +90,20 @@ class FramesVideo(nn.Module):
             return Tokens(self.transformer(frames + positions, raw.mask), raw.mask)
         return Tokens(masked_mean(frames, raw.mask).unsqueeze(1), raw.mask.any(dim=1, keepdim=True))
 
+    def _see(self, pixels: Tensor, clip: Tensor) -> Tensor:
+        """`(N, 3, H, W)` real frames and the clip `(N,)` that each is of → `(N, width)`."""
+        parts = [pixels] if self.see != "changes" else []
+        if self.see != "frames":
+            before = pixels.roll(1, dims=0)
+            first = clip != clip.roll(1)
+            first[0] = True
+            parts.append(torch.where(first.view(-1, 1, 1, 1), torch.zeros_like(pixels), pixels - before))
+        return torch.cat([self.image.features(part).mean(dim=1) for part in parts], dim=1)
+
     def _frames(self, raw: Raw) -> Tensor:
         """`(B, frames, width)`, zero where there is no frame."""
         clip = raw.mask.nonzero()[:, 0]
-        seen: Tensor = self.image.features(self.stem(raw.values[raw.mask], clip)).mean(dim=1)
+        seen = self._see(self.stem(raw.values[raw.mask], clip), clip)
         frames = seen.new_zeros(*raw.mask.shape, seen.shape[-1])
         return frames.masked_scatter(raw.mask.unsqueeze(-1), seen)
 

@@ -50,7 +50,15 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
-        return self.manifest.exists() and json.loads(self.manifest.read_text()).get("status") == "finished"
+        if not self.manifest.exists():
+            return False
+        try:
+            content = json.loads(self.manifest.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise SensoriumError(
+                f"{self.manifest} is damaged ({error}); delete it to go on, or start over with --fresh"
+            ) from None
+        return bool(content.get("status") == "finished")
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
@@ -146,7 +154,7 @@ def _difference(before: Recipe, after: Recipe) -> str:
     """The first field in which two recipes differ."""
     old, new = _flat(before.as_dict()), _flat(after.as_dict())
     changed = [key for key in {**old, **new} if key != "name" and old.get(key) != new.get(key)]
-    return f"{changed[0]}: {old.get(changed[0])} → {new.get(changed[0])}" if changed else "its fields differ"
+    return f"{changed[0]}: {old.get(changed[0])} → {new.get(changed[0])}" if changed else "the order of its fields"
 
 
 def _flat(content: Any, path: str = "") -> dict[str, Any]:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sensorium.data.loader import Rows, plan_batches, row_lengths
+from sensorium.data.loader import Loader, Rows, plan_batches, row_lengths
 from sensorium.errors import RecipeError
 from sensorium.prepare import Prepared
 
@@ -44,14 +43,20 @@ class Sampler:
 
 
 def _class_chances(prepared: Prepared) -> npt.NDArray[np.float64]:
-    """The chance of every training row to be drawn, so that the classes come equally often."""
+    """The chance of every training row to be drawn, so that the classes come equally often.
+
+    A row without a class, or with one that is not learned, is drawn as often as without balance.
+    """
     outputs: dict[str, Any] = prepared.recipe.outputs
     names = [name for name, config in outputs.items() if config.type == "category"]
     if not names:
         raise RecipeError("training.sampling: balanced needs an output of type category")
-    cells = prepared.table.column(prepared.loader.targets[names[0]].source)
-    labels = [str(cells[int(row)]) for row in prepared.parts["train"]]
-    counts = Counter(labels)
-    chances = np.array([1 / counts[label] for label in labels], dtype=np.float64)
-    chances /= chances.sum()
+    loader, rows = prepared.loader, prepared.parts["train"]
+    target = {names[0]: loader.targets[names[0]]}
+    codes, mask = Loader(prepared.table, {}, target, loader.media).batch(rows).targets[names[0]]
+    classes = np.where(mask[:, 0], codes[:, 0], 0)
+    counts = np.bincount(classes)
+    known = classes > 0
+    chances = np.full(len(rows), 1 / len(rows))
+    chances[known] = known.mean() / (np.count_nonzero(counts[1:]) * counts[classes[known]])
     return chances

@@ -89,3 +89,24 @@ def test_what_cannot_be_is_refused() -> None:
         RecipeError, match=r"time: transformer .* width 6 must be even and a multiple of heads \(4\)"
     ):
         FramesVideo(FramesVideo.Config(image=SMALL, time="transformer"), column())
+
+
+def test_changes_do_not_see_what_stands_still() -> None:
+    torch.manual_seed(0)
+    encoder = FramesVideo(FramesVideo.Config(see="changes", time="mean", image=SMALL), column()).eval()
+    still = torch.randint(0, 256, (2, 1, 3, 8, 8), dtype=torch.uint8).expand(2, 4, 3, 8, 8).clone()
+    moving = still.clone()
+    moving[:, 2] = 255 - moving[:, 2]
+    mask = torch.ones(2, 4, dtype=torch.bool)
+
+    seen = encoder(Raw(still, mask)).values
+
+    # Two different still clips look the same, also where one clip's last frame meets the next one's first.
+    assert torch.allclose(seen[0], seen[1])
+    assert not torch.allclose(seen, encoder(Raw(moving, mask)).values)
+
+
+def test_both_is_twice_as_wide() -> None:
+    config = FramesVideo.Config(see="both", time="mean", image=SMALL)
+
+    assert FramesVideo(config, column()).dim == 12
