@@ -84,7 +84,9 @@ def parser(description: str, repeats: int) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--repeats", type=int, default=repeats, help="rounds over all variants")
-    options.add_argument("--smoke", action="store_true", help="tiny, to see that it runs; figures mean nothing")
+    options.add_argument(
+        "--smoke", action="store_true", help="tiny, to see that it runs; figures mean nothing"
+    )
     options.add_argument("--output", type=Path, default=None, help="JSON to write; default: none")
     return options
 
@@ -133,6 +135,40 @@ def report(name: str, content: Mapping[str, Any], output: Path | None, began: Ma
         output.parent.mkdir(parents=True, exist_ok=True)
         whole = {"benchmark": name, "circumstances": dict(began), **content}
         output.write_text(json.dumps(whole, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        write_tables(output.parent)
+
+
+def write_tables(folder: Path) -> None:
+    """README.md of a folder of results: every JSON file there as a table."""
+    lines = [
+        "# Results",
+        "",
+        "Written by the benchmarks from the JSON files beside it; do not edit. Median (least to most).",
+    ]
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        about = result["circumstances"]
+        lines += ["", f"## {path.stem}", "", f"`{about['command']}`  "]
+        changed = f" with changes in {', '.join(about['changed'])}" if about["changed"] else ""
+        lines += [f"{about['date']}, commit {about['commit'][:9]}{changed}  "]
+        lines += [f"{about['cpu']}, {about['cores']} cores, load {about['load'][0]} at the start; torch "]
+        lines[-1] += f"{about['versions']['torch']}, Python {about['python']}"
+        for title, table in result["tables"].items():
+            lines += ["", f"| {title} | per CPU-second | times {result['bases'][title]} | per second |"]
+            lines += ["|---|---|---|---|"]
+            for name, figures in table.items():
+                shown = [_span(figures[key]) for key in ("per_cpu_second", "times_base", "per_second")]
+                lines += [f"| {name} | {' | '.join(shown)} |"]
+        if result["notes"]:
+            lines += [""]
+        lines += [f"- {name}: {_words(value)}" for name, value in result["notes"].items()]
+    (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name.replace('_', ' ')} {one}" for name, one in value.items())
+    return str(value)
 
 
 def _span(values: Mapping[str, float]) -> str:

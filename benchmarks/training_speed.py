@@ -35,9 +35,12 @@ TUTORIAL: dict[str, dict[str, Any]] = {
     "Sensorium": {},
     **{f"Sensorium, micro_batch {size}": {"micro_batch": size} for size in MICRO_BATCHES},
     "Sensorium, torch's max-pooling": {"onednn": False},
-    "Sensorium, allocator left alone": {"allocator": False},
+    **{
+        f"Sensorium, allocator left alone, micro_batch {size}": {"allocator": False, "micro_batch": size}
+        for size in (4, 32)
+    },
     "Sensorium, fp32": {"precision": "fp32"},
-    "Sensorium, augment and group norm as by default": {"recipe": "tutorial_defaults"},
+    "Sensorium, augment and group norm": {"recipe": "tutorial_defaults"},
 }
 SMALL: dict[str, dict[str, Any]] = {
     f"{recipe}, {f'micro_batch {size}' if size else 'as it comes'}": {
@@ -150,7 +153,10 @@ def recipe(name: str, side: int, training: dict[str, Any]) -> dict[str, Any]:
             "text": {**words, "encoder": {**lstm, "bidirectional": True, "pool": "tokens"}},
         },
         "stamps": small,
-        "stamps_without_batch_norm": {**small, "sound": {**sound, "encoder": {"kind": "cnn", "norm": "none"}}},
+        "stamps_without_batch_norm": {
+            **small,
+            "sound": {**sound, "encoder": {"kind": "cnn", "norm": "none"}},
+        },
     }
     return {
         "data": {"split": {"validation": 0, "test": 0}, "cache": False},
@@ -191,9 +197,9 @@ def sensorium_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], 
     from sensorium.training.run import RunFolder
 
     if not variant.get("allocator", True):
-        state.keep_freed_memory = lambda: False
+        vars(state)["keep_freed_memory"] = lambda: False
     if not variant.get("onednn", True):
-        image._onednn_is_fast = lambda pixels: False
+        vars(image)["_onednn_is_fast"] = lambda pixels: False
     rows = variant["rows"]
     training = {key: variant[key] for key in ("micro_batch", "precision") if key in variant}
     content = recipe(variant.get("recipe", "tutorial"), variant["side"], {"batch_size": rows, **training})

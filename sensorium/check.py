@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sensorium.data.loader import Loader, Rows
+from sensorium.data.loader import Rows
 from sensorium.errors import CellError
 from sensorium.inference import batch_to_device
 from sensorium.model import Model
@@ -48,6 +48,7 @@ def check_recipe(path: Path, sample: int, say: Say) -> bool:
     say(f"ok    table: {len(prepared.table):,} rows ({sizes})")
     for report in prepared.duplicates:
         say(f"warn  {report.line()}")
+    prepared.loader.on_error = "mark"  # so that all are found, not the first alone
     fine = _check_files(prepared, say)
     fine &= _check_cells(prepared, sample, say)
     fine &= _check_model(prepared, say)
@@ -75,7 +76,7 @@ def _check_files(prepared: Prepared, say: Say) -> bool:
             else "ok    files: media lie in the table itself"
         )
         return True
-    return _problems("files", problems, loader, say)
+    return _problems("files", problems, prepared, say)
 
 
 def _check_cells(prepared: Prepared, sample: int, say: Say) -> bool:
@@ -83,20 +84,17 @@ def _check_cells(prepared: Prepared, sample: int, say: Say) -> bool:
     count = len(prepared.table)
     rows: Rows = np.unique(np.linspace(0, count - 1, min(sample or count, count)).astype(np.int64))
     loader = prepared.loader
-    before = loader.on_error
-    loader.on_error = "mark"
     for _ in loader.batches(np.array_split(rows, max(1, len(rows) // 64))):
         continue
-    loader.on_error = before
     cells = [cell.line() for cell in loader.quarantine.cells()]
     if not cells:
         say(f"ok    cells: {len(rows):,} rows decoded, all readable")
         return True
-    return _problems("cells", cells, loader, say)
+    return _problems("cells", cells, prepared, say)
 
 
-def _problems(what: str, lines: list[str], loader: Loader, say: Say) -> bool:
-    fatal = loader.on_error == "raise"
+def _problems(what: str, lines: list[str], prepared: Prepared, say: Say) -> bool:
+    fatal = prepared.recipe.data.on_error == "raise"
     consequence = "training would stop there" if fatal else "each counts as missing"
     say(f"{'fail' if fatal else 'warn'}  {what}: {len(lines):,} cannot be read; {consequence}")
     for line in lines[:_SHOWN]:

@@ -51,6 +51,9 @@ def draft_recipe(data: Any, targets: list[str], folder: Path, test: float = 0.1)
     if not len(table):
         raise TableError(f"{table.source}: the table has no rows")
     table.require(targets)
+    empty = next((name for name in targets if all(cell is None for cell in table.column(name))), None)
+    if empty is not None:
+        raise TableError(f"{table.source}: column {empty!r} is empty, so there is nothing to learn from it")
     inferred = infer(table, COLUMNS)
     inputs, left_out = _inputs(table, inferred, targets)
     if not inputs:

@@ -43,7 +43,9 @@ class DataConfig(Config):
     on_error: Literal["mark", "raise"] = Field(
         "mark", description="a cell that cannot be read: mark it or stop"
     )
-    split: SplitConfig = Field(default_factory=lambda: SplitConfig(), description="which rows train and judge")
+    split: SplitConfig = Field(
+        default_factory=lambda: SplitConfig(), description="which rows train and judge"
+    )
     cache: bool | str = Field(True, description="keep decoded media on disk: true, false or a folder")
     limits: Limits = Field(default_factory=lambda: Limits(), description="sizes checked before decoding")
     threads: int | None = Field(None, ge=1, description="decoding threads; default: one per core, at most 8")
@@ -208,9 +210,7 @@ def read_recipe(path: str | Path) -> Recipe:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(
-            f"{path}{place}: not valid YAML: {problem}"
-        ) from None
+        raise RecipeError(f"{path}{place}: not valid YAML: {problem}") from None
     try:
         default_name = path.stem if path.stem != "recipe" else path.resolve().parent.name
         return parse_recipe(content, folder=path.resolve().parent, default_name=default_name)

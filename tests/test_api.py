@@ -65,7 +65,9 @@ def test_classes_are_in_the_order_of_the_probabilities(predictor: sm.Predictor) 
     table = predictor.predict_table(ROWS)
     probabilities = predictor.predict_proba(ROWS)["label"]
     for position, label in enumerate(predictor.classes_["label"]):
-        np.testing.assert_array_equal(table[f"label_probability_{label}"].to_numpy(), probabilities[:, position])
+        np.testing.assert_array_equal(
+            table[f"label_probability_{label}"].to_numpy(), probabilities[:, position]
+        )
 
 
 def test_several_outputs(predictor: sm.Predictor) -> None:
@@ -114,7 +116,7 @@ def test_saving_where_it_cannot_be_saved(predictor: sm.Predictor, tmp_path: Path
     (tmp_path / "full" / "letter.txt").write_text("mine")
     with pytest.raises(sm.SensoriumError, match="is not empty and holds no model"):
         predictor.save(tmp_path / "full")
-    with pytest.raises(sm.SensoriumError, match="letter.txt"):
+    with pytest.raises(sm.SensoriumError, match=r"letter\.txt"):
         predictor.save(tmp_path / "full" / "letter.txt")
     with pytest.raises(sm.SensoriumError, match="the model cannot be written"):
         predictor.save(tmp_path / "full" / "letter.txt" / "deeper")
@@ -203,7 +205,9 @@ def test_a_dataframe_that_names_files(tmp_path: Path) -> None:
 
 def test_a_dataframe_whose_files_are_nowhere_says_what_to_do(tmp_path: Path) -> None:
     """Not one picture can be read: training on nothing would help nobody."""
-    with pytest.raises(sm.SensoriumError, match="inputs.picture: no cell of column picture can be read: row 0.*media root"):
+    with pytest.raises(
+        sm.SensoriumError, match=r"inputs\.picture: no cell of column picture can be read: row 0.*media root"
+    ):
         sm.fit(pd.DataFrame(pictures(tmp_path)), target="label", training=FEW, verbose=False)
 
 
@@ -240,7 +244,9 @@ def test_what_cannot_be_fitted(arguments: dict[str, Any], said: str) -> None:
 def test_nothing_is_left_of_a_fit_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The run folder goes when the process ends."""
     at_the_end: list[Callable[[], None]] = []
-    monkeypatch.setattr("atexit.register", lambda *call, **options: at_the_end.append(partial(*call, **options)))
+    monkeypatch.setattr(
+        "atexit.register", lambda *call, **options: at_the_end.append(partial(*call, **options))
+    )
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     model = sm.fit(ROWS, target="label", training=FEW, verbose=False)
     assert model.folder.is_relative_to(tmp_path)

@@ -282,7 +282,9 @@ def test_a_damaged_model(trained: Path, tmp_path: Path, fails: Run, file: str) -
     for part in (trained / "runs/simple/model").iterdir():
         (tmp_path / part.name).write_bytes(part.read_bytes())
     (tmp_path / file).write_bytes(b"{: [\x00")
-    assert str(tmp_path) in fails("predict", str(tmp_path), str(trained / "table.csv"), "-o", f"{tmp_path}/o.csv")
+    assert str(tmp_path) in fails(
+        "predict", str(tmp_path), str(trained / "table.csv"), "-o", f"{tmp_path}/o.csv"
+    )
 
 
 def test_an_unfinished_run_says_so(trained: Path, tmp_path: Path, fails: Run) -> None:
@@ -312,7 +314,9 @@ def test_without_torch_the_command_is_named(trained: Path, verb: str) -> None:
     program = f"import sys; sys.modules['torch'] = None\nfrom sensorium.cli import main; main({arguments})"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=trained)
     assert done.returncode == 1
-    assert done.stderr.strip().endswith("torch is not installed and is needed here: pip install 'sensorium[train]'")
+    assert done.stderr.strip().endswith(
+        "torch is not installed and is needed here: pip install 'sensorium[train]'"
+    )
     assert len(done.stderr.strip().splitlines()) == 1
 
 

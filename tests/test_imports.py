@@ -172,4 +172,3 @@ def test_every_field_of_a_recipe_is_described(name: str) -> None:
         if inspect.isclass(value) and issubclass(value, Config) and value.__module__ == name:
             bare = {field for field, info in value.model_fields.items() if not info.description}
             assert bare <= {"kind", "type"}, f"{name}.{symbol}: {bare}"
-

@@ -18,7 +18,19 @@ from sensorium.prepare import Prepared, prepare
 from sensorium.recipe import parse_recipe
 from tests import made
 
-ODD_NAMES = ["type", "items", "keys", "train", "forward", "a.b", "a%2Eb", "中文", "parameters", " ", "weights"]
+ODD_NAMES = [
+    "type",
+    "items",
+    "keys",
+    "train",
+    "forward",
+    "a.b",
+    "a%2Eb",
+    "中文",
+    "parameters",
+    " ",
+    "weights",
+]
 
 
 def prepared(fusion: Any = "concat", inputs: dict[str, Any] | None = None, **training: Any) -> Prepared:
@@ -29,7 +41,11 @@ def prepared(fusion: Any = "concat", inputs: dict[str, Any] | None = None, **tra
     recipe["data"] = {"split": {"validation": 0, "test": 0}, "cache": False}
     recipe["inputs"] = inputs or {
         "words": {"type": "text", "tokenizer": "word", "min_count": 1, "encoder": "mean"},
-        "picture": {"type": "image", "size": 16, "encoder": {"kind": "cnn", "channels": [4], "norm": "batch"}},
+        "picture": {
+            "type": "image",
+            "size": 16,
+            "encoder": {"kind": "cnn", "channels": [4], "norm": "batch"},
+        },
         "size": "number",
     }
     recipe["fusion"] = fusion
@@ -114,7 +130,10 @@ def test_batch_statistics_see_only_rows_that_have_the_input() -> None:
     models = [model_of(data).train() for _ in range(2)]
     models[0](batch_of(data))
     models[1](batch_of(data, there))
-    norms = [[m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)] for model in models]
+    norms = [
+        [m for m in model.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
+        for model in models
+    ]
     assert norms[0]
     for one, other in zip(*norms, strict=True):
         torch.testing.assert_close(one.running_mean, other.running_mean)
@@ -146,12 +165,14 @@ def test_input_dropout_hides_inputs_but_never_all_that_a_row_has() -> None:
 
 
 def test_odd_names(tmp_path: Path) -> None:
-    data: dict[str, list[Any]] = {name: [float(row + place) for row in range(12)] for place, name in enumerate(ODD_NAMES)}
+    data: dict[str, list[Any]] = {
+        name: [float(row + place) for row in range(12)] for place, name in enumerate(ODD_NAMES)
+    }
     recipe = {
         "data": {"split": {"validation": 0, "test": 0}},
         "inputs": dict.fromkeys(ODD_NAMES[:-2], "number"),
         "fusion": "gated",
-        "outputs": {name: "number" for name in ODD_NAMES[-2:]} | {"items": {"type": "number", "column": " "}},
+        "outputs": dict.fromkeys(ODD_NAMES[-2:], "number") | {"items": {"type": "number", "column": " "}},
     }
     ready = prepare(parse_recipe(recipe), data)
     model = model_of(ready)
@@ -196,7 +217,9 @@ def test_weights_of_another_recipe_are_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("content", ["{}", "[]", '{"inputs": 3, "outputs": {}}', '{"inputs": {"words": {"a": 1}}}'])
+@pytest.mark.parametrize(
+    "content", ["{}", "[]", '{"inputs": 3, "outputs": {}}', '{"inputs": {"words": {"a": 1}}}']
+)
 def test_columns_of_something_else_are_refused(tmp_path: Path, content: str) -> None:
     data = prepared()
     columns = {name: bound.column for name, bound in data.loader.inputs.items()}

@@ -70,7 +70,11 @@ def test_examples_round_trip(path: Path) -> None:
         *({"outputs": {"b": name}} for name in HEADS),
         {"inputs": {"a": {"type": "image", "size": [32, 48], "augment": True}}},
         {"inputs": {"a": {"type": "image", "augment": False}}},
-        {"inputs": {"a": {"type": "video", "sampling": "window", "encoder": {"image": {"kind": "resnet18"}}}}},
+        {
+            "inputs": {
+                "a": {"type": "video", "sampling": "window", "encoder": {"image": {"kind": "resnet18"}}}
+            }
+        },
         {"inputs": {"a": {"type": "text", "stop_words": ["the", "of"]}}},
         {"inputs": {"类型": {"type": "text", "column": "a.b"}}},
         {"outputs": {"b": {"type": "category", "class_weights": {1: 2.0, "x": 1}}}},
@@ -142,9 +146,18 @@ def test_a_byte_order_mark_is_no_field(tmp_path: Path) -> None:
         ({"inputs": {"a": {"encoder": "lstm"}}}, r"inputs\.a\.type: missing; one of image"),
         ({"inputs": {"a": {"type": 3}}}, r"inputs\.a\.type: 3 is not known; one of image"),
         ({"inputs": {"a": {"type": "text", "encoder": 3}}}, r"inputs\.a\.encoder: write a mapping"),
-        ({"inputs": {"a": {"type": "text", "encoder": {"hiden": 3, "kind": "lstm"}}}}, r"\(did you mean hidden\?\)"),
-        ({"inputs": {"a": {"type": "image", "augment": {"flipp": True}}}}, r"augment\.flipp: .*did you mean flip"),
-        ({"inputs": {"a": {"type": "video", "encoder": {"image": {"kind": "cnn", "chanels": [1]}}}}}, "did you mean"),
+        (
+            {"inputs": {"a": {"type": "text", "encoder": {"hiden": 3, "kind": "lstm"}}}},
+            r"\(did you mean hidden\?\)",
+        ),
+        (
+            {"inputs": {"a": {"type": "image", "augment": {"flipp": True}}}},
+            r"augment\.flipp: .*did you mean flip",
+        ),
+        (
+            {"inputs": {"a": {"type": "video", "encoder": {"image": {"kind": "cnn", "chanels": [1]}}}}},
+            "did you mean",
+        ),
         ({"outputs": {"b": {}}}, r"outputs\.b\.type: missing; one of category"),
         ({"fusion": {"kind": "concat", "widht": 3}}, r"fusion\.widht: .*did you mean width"),
         ({"fusion": 3}, "fusion: write a mapping"),
@@ -172,7 +185,9 @@ def test_what_is_wrong_is_said_in_one_line(part: dict[str, Any], said: str) -> N
 
 
 def test_an_empty_section_is_left_out() -> None:
-    assert parse_recipe(with_(training=None, data=None, fusion=None)).as_dict() == parse_recipe(SMALL).as_dict()
+    assert (
+        parse_recipe(with_(training=None, data=None, fusion=None)).as_dict() == parse_recipe(SMALL).as_dict()
+    )
 
 
 def test_one_name_for_an_input_and_an_output_is_refused() -> None:

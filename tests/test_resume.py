@@ -35,8 +35,18 @@ RECIPE: dict[str, Any] = {
     "name": "run",
     "data": {"path": "data.parquet", "key": "id", "split": {"validation": 0.125, "test": 0.125}},
     "inputs": {
-        "image": {"type": "image", "size": 16, "augment": True, "encoder": {"kind": "cnn", "channels": [4, 8]}},
-        "words": {"type": "text", "tokenizer": "word", "min_count": 1, "encoder": {"kind": "lstm", "hidden": 8}},
+        "image": {
+            "type": "image",
+            "size": 16,
+            "augment": True,
+            "encoder": {"kind": "cnn", "channels": [4, 8]},
+        },
+        "words": {
+            "type": "text",
+            "tokenizer": "word",
+            "min_count": 1,
+            "encoder": {"kind": "lstm", "hidden": 8},
+        },
     },
     "fusion": {"kind": "concat", "width": 16, "dropout": 0.3},
     "outputs": {"label": {"type": "category", "dropout": 0.2}},
@@ -143,8 +153,9 @@ def saved_step(run: Path) -> int:
     path = run / "checkpoints" / "last.safetensors"
     if not path.exists():
         return -1
-    _, about = load_checkpoint(path)
-    return int(about["progress"]["step"])
+    with path.open("rb") as file:  # opened once, as the next checkpoint may take its place at any moment
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return int(json.loads(header["__metadata__"]["progress"])["progress"]["step"])
 
 
 def error_of_second_process(recipe: Recipe, runs: Path) -> str:
@@ -200,7 +211,10 @@ def test_the_tensorboard_files_hold_every_epoch_once(interrupted: Interrupted) -
 
 
 def test_a_finished_run_says_so(
-    interrupted: Interrupted, workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    interrupted: Interrupted,
+    workplace: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(workplace)
     before = (interrupted.folder / "model" / "model.safetensors").stat().st_mtime_ns

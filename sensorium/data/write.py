@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -13,12 +18,14 @@ from sensorium.errors import TableError
 
 ENDINGS = (".parquet", ".csv", ".jsonl")
 
+_NO_CSV = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+
 
 def check_writable(path: Path) -> None:
     """Refuses, before any work is done, a path that could not be written in the end.
 
     Raises:
-        TableError: when the ending is not known, or the folder is not there.
+        TableError: when the ending is not known, or the folder is not there or read-only.
     """
     if path.suffix not in ENDINGS:
         raise TableError(
@@ -26,12 +33,16 @@ def check_writable(path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise TableError(f"{path}: there is no folder {path.parent}")
+    if path.is_dir():
+        raise TableError(f"{path}: cannot be written (it is a folder)")
+    if not os.access(path.parent, os.W_OK):
+        raise TableError(f"{path}: cannot be written (the folder {path.parent} is read-only)")
 
 
 def write_table(table: pa.Table, path: Path) -> None:
     """Writes a table so that a reader sees the old file or the new one, never a part.
 
-    Lists become JSON text in a CSV, which has no lists.
+    Lists and structs become JSON text in a CSV, which has none; bytes become Base64 in CSV and JSON.
 
     Raises:
         TableError: when the path cannot be written.
@@ -42,22 +53,41 @@ def write_table(table: pa.Table, path: Path) -> None:
         if path.suffix == ".parquet":
             pyarrow.parquet.write_table(table, beside)
         elif path.suffix == ".csv":
-            pyarrow.csv.write_csv(_lists_as_text(table), beside)
+            pyarrow.csv.write_csv(_for_csv(table), beside)
         else:
             with beside.open("w", encoding="utf-8") as file:
-                file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in table.to_pylist())
+                file.writelines(_as_json(row) + "\n" for row in table.to_pylist())
         beside.replace(path)
     except OSError as error:
         beside.unlink(missing_ok=True)
         raise TableError(f"{path}: cannot be written ({error.strerror})") from None
 
 
-def _lists_as_text(table: pa.Table) -> pa.Table:
+def _for_csv(table: pa.Table) -> pa.Table:
     for position, field in enumerate(table.schema):
-        if pa.types.is_list(field.type):
-            texts = [
-                None if cell is None else json.dumps(cell, ensure_ascii=False)
-                for cell in table[position].to_pylist()
-            ]
+        if any(kind(field.type) for kind in _NO_CSV):
+            texts = [_as_text(cell) for cell in table[position].to_pylist()]
             table = table.set_column(position, field.name, pa.array(texts, pa.string()))
     return table
+
+
+def _as_text(cell: Any) -> str | None:
+    plain = _json_types(cell)
+    return plain if plain is None or isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+
+
+def _as_json(value: Any) -> str:
+    return json.dumps(_json_types(value), ensure_ascii=False)
+
+
+def _json_types(value: Any) -> Any:
+    """What JSON has no word for as text; NaN and infinity, which it lacks too, as null."""
+    if isinstance(value, Mapping):
+        return {str(key): _json_types(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_json_types(one) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    return value if value is None or isinstance(value, str | int) else str(value)

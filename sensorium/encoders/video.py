@@ -31,7 +31,7 @@ IMAGES = {"cnn": CNNImage, "resnet18": ResNet18, "resnet34": ResNet34, "resnet50
 
 
 def _small_image() -> CNNImageConfig:
-    return CNNImageConfig(channels=[16, 32, 64, 128], pool="mean")
+    return CNNImageConfig(channels=[16, 32, 64, 128])
 
 
 class FramesVideoConfig(Config):

@@ -154,7 +154,11 @@ def _difference(before: Recipe, after: Recipe) -> str:
     """The first field in which two recipes differ."""
     old, new = _flat(before.as_dict()), _flat(after.as_dict())
     changed = [key for key in {**old, **new} if key != "name" and old.get(key) != new.get(key)]
-    return f"{changed[0]}: {old.get(changed[0])} → {new.get(changed[0])}" if changed else "the order of its fields"
+    return (
+        f"{changed[0]}: {old.get(changed[0])} → {new.get(changed[0])}"
+        if changed
+        else "the order of its fields"
+    )
 
 
 def _flat(content: Any, path: str = "") -> dict[str, Any]:

@@ -46,7 +46,9 @@ def test_pooling_and_relu_commute() -> None:
 
 def test_a_block_equals_the_textbooks_order() -> None:
     torch.manual_seed(0)
-    encoder = CNNImage(CNNImage.Config(channels=[4], norm="none", dropout=0.0), column(8))
+    encoder = CNNImage(
+        CNNImage.Config(channels=[4], norm="none", pool="tokens", dense=None, dropout=0.0), column(8)
+    )
     pixels = torch.randn(2, 3, 8, 8)
     convolution = encoder.blocks[0][0]
 
@@ -79,7 +81,7 @@ def test_three_blocks_and_a_wide_dense_layer() -> None:
     ("pool", "shape"), [("tokens", (2, 6, 10)), ("mean", (2, 1, 10)), ("flatten", (2, 1, 60))]
 )
 def test_every_norm_and_pool_on_an_oblong_picture(norm: str, pool: str, shape: tuple[int, ...]) -> None:
-    encoder = CNNImage(CNNImage.Config(channels=[6, 10], norm=norm, pool=pool), column([9, 12]))
+    encoder = CNNImage(CNNImage.Config(channels=[6, 10], norm=norm, pool=pool, dense=None), column([9, 12]))
 
     tokens = encoder(pictures(9, 12))
 
@@ -88,7 +90,9 @@ def test_every_norm_and_pool_on_an_oblong_picture(norm: str, pool: str, shape: t
 
 
 def test_places_are_told_row_by_row() -> None:
-    encoder = CNNImage(CNNImage.Config(channels=[2], norm="none"), column([4, 6])).eval()
+    encoder = CNNImage(
+        CNNImage.Config(channels=[2], norm="none", pool="tokens", dense=None), column([4, 6])
+    ).eval()
     pixels = torch.zeros(1, 3, 4, 6)
     pixels[:, :, 2:, 4:] = 1.0  # the last place of the second row of 2 × 3
 
@@ -162,7 +166,7 @@ def test_a_size_that_patches_do_not_fill_is_refused() -> None:
 @pytest.mark.parametrize(
     ("kind", "options", "size", "grid"),
     [
-        ("cnn", {"channels": [4, 8]}, [20, 33], (5, 8)),
+        ("cnn", {"channels": [4, 8], "pool": "tokens"}, [20, 33], (5, 8)),
         ("cnn", {"channels": [4, 8], "pool": "mean"}, [32, 32], ()),
         ("resnet18", {}, [64, 97], (2, 4)),
         ("resnet18", {"stem": "small"}, [30, 16], (4, 2)),

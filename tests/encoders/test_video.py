@@ -13,7 +13,7 @@ from sensorium.batch import Raw
 from sensorium.encoders.video import IMAGES, FramesVideo
 from sensorium.errors import RecipeError
 
-SMALL = {"kind": "cnn", "channels": [4, 6], "pool": "mean", "dropout": 0.0}
+SMALL = {"kind": "cnn", "channels": [4, 6], "pool": "mean", "dense": None, "dropout": 0.0}
 MASK = torch.tensor([[True, True, True], [True, False, False]])
 
 

@@ -24,7 +24,9 @@ from sensorium.training.checkpoint import (
 plain = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=5)
 nested = st.recursive(
     plain | st.floats(-9, 9).map(lambda value: torch.tensor([value])),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 9) | st.text(max_size=4), inner),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 9) | st.text(max_size=4), inner)
+    ),
     max_leaves=8,
 )
 

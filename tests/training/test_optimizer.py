@@ -60,7 +60,10 @@ def test_muon_takes_the_hidden_matrices_alone() -> None:
     model = Small()
     muon, others = build_optimizers(OptimizerConfig(kind="muon"), model)
     assert isinstance(muon, torch.optim.Muon)
-    assert {id(p) for p in muon.param_groups[0]["params"]} == {id(model.hidden.weight), id(model.output.weight)}
+    assert {id(p) for p in muon.param_groups[0]["params"]} == {
+        id(model.hidden.weight),
+        id(model.output.weight),
+    }
     assert any(p is model.words.weight for group in others.param_groups for p in group["params"])
 
 

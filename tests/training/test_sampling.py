@@ -62,7 +62,9 @@ def test_rows_of_similar_length_share_a_batch() -> None:
 def test_balance_evens_the_classes() -> None:
     data = with_rare(100, rare=10)
     sampler = Sampler(prepared(data, sampling="balanced"))
-    drawn = Counter(data["label"][row] for epoch in range(20) for batch in sampler.epoch(epoch) for row in batch)
+    drawn = Counter(
+        data["label"][row] for epoch in range(20) for batch in sampler.epoch(epoch) for row in batch
+    )
     assert drawn.total() == 2000
     assert drawn["dog"] == pytest.approx(1000, abs=100)
 
@@ -92,7 +94,8 @@ def test_a_table_of_several_files_is_one(tmp_path: Path) -> None:
     rows = made.simple_rows(30)
     for part in range(3):
         made.write_csv(
-            tmp_path / f"{part}.csv", {name: cells[part * 10 : part * 10 + 10] for name, cells in rows.items()}
+            tmp_path / f"{part}.csv",
+            {name: cells[part * 10 : part * 10 + 10] for name, cells in rows.items()},
         )
     recipe = made.simple_recipe()
     recipe["data"] = {"path": ["0.csv", "1.csv", "2.csv"], "key": "id", "split": {"validation": 0, "test": 0}}
