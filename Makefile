@@ -34,7 +34,7 @@ types:
 	$(BIN)/mypy
 
 unit:
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist worksteal --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile --cov --cov-report=term
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

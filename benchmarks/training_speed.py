@@ -130,7 +130,14 @@ def serve(variant: dict[str, Any]) -> None:
 
 def recipe(name: str, side: int, training: dict[str, Any]) -> dict[str, Any]:
     """The recipes that are measured, with pictures of `side` pixels."""
-    plain = {"kind": "cnn", "channels": [64, 128, 256], "norm": "none", "pool": "mean", "dropout": 0}
+    plain = {
+        "kind": "cnn",
+        "channels": [64, 128, 256],
+        "norm": "none",
+        "pool": "mean",
+        "dense": None,
+        "dropout": 0,
+    }
     lstm = {"kind": "lstm", "hidden": 64, "bidirectional": False, "pool": "last", "dropout": 0}
     words = {"type": "text", "tokenizer": "word", "min_count": 1, "length": 100}
     sound = {"type": "audio", "seconds": 3, "rate": 16000}

@@ -27,6 +27,7 @@ class Prepared:
         parts: "train", "validation", "test" → positions in the table.
         loader: over the table, with inputs and targets fitted on the training rows.
         duplicates: what stands on two sides of the split.
+        own_table: whether the table is the one that the recipe names, so that it can be found again.
     """
 
     recipe: Recipe
@@ -34,6 +35,7 @@ class Prepared:
     parts: dict[str, Rows]
     loader: Loader
     duplicates: list[DuplicateReport]
+    own_table: bool
 
 
 def prepare(recipe: Recipe, data: Any = None) -> Prepared:
@@ -56,7 +58,8 @@ def prepare(recipe: Recipe, data: Any = None) -> Prepared:
     fit_columns(table, parts["train"], [*inputs.values(), *targets.values()])
     loader = new_loader(recipe, table, inputs, targets)
     sources = {bound.source: bound.column for bound in inputs.values()}
-    return Prepared(recipe, table, parts, loader, duplicates(table, parts, list(sources), loader.media))
+    twins = duplicates(table, parts, list(sources), loader.media)
+    return Prepared(recipe, table, parts, loader, twins, _is_own_table(recipe, data))
 
 
 def open_table(recipe: Recipe, data: Any = None) -> Table:
@@ -105,6 +108,14 @@ def new_loader(
         key=recipe.data.key,
         threads=recipe.data.threads,
     )
+
+
+def _is_own_table(recipe: Recipe, data: Any) -> bool:
+    if data is None:
+        return True
+    if not isinstance(data, str | os.PathLike) or not isinstance(recipe.data.path, str):
+        return False
+    return Path(data).resolve() == Path(str(recipe.table_paths())).resolve()
 
 
 def _has_media(*columns: dict[str, BoundColumn]) -> bool:

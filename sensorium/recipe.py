@@ -85,7 +85,7 @@ class TrainingConfig(Config):
     epochs: int = Field(20, ge=1, description="passes over the training rows, at most")
     batch_size: int = Field(32, ge=1, description="rows per optimizer step")
     micro_batch: int | Literal["auto"] = Field(
-        "auto", description="rows per forward pass; auto: small on a CPU where no layer looks across rows"
+        "auto", description="rows per forward pass; auto: at most 32 on a CPU where no layer looks across rows"
     )
     accumulate: int = Field(1, ge=1, description="batches per optimizer step")
     optimizer: OptimizerConfig = Field(
@@ -245,9 +245,11 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
         _refuse_unknown(training.input_dropout, list(inputs), "training.input_dropout")
     outputs = {key: _output(part, f"outputs.{key}") for key, part in _named(content, "outputs")}
     _refuse_leaks(inputs, outputs)
+    data = _check(DataConfig, data, "data")
+    _refuse_taken_keys(data.key, outputs)
     return Recipe(
         name=name,
-        data=_check(DataConfig, data, "data"),
+        data=data,
         inputs=inputs,
         fusion=_fusion(content.get("fusion") or "concat"),
         outputs=outputs,
@@ -274,6 +276,14 @@ def _refuse_leaks(inputs: Mapping[str, Input], outputs: Mapping[str, Any]) -> No
         source = part.column.column or name
         if source in targets:
             raise RecipeError(f"inputs.{name}: column {source!r} is both an input and an output")
+
+
+def _refuse_taken_keys(key: list[str], outputs: Mapping[str, Any]) -> None:
+    """No column of the key may have the name of a column of the predictions."""
+    taken = {"missing", "unreadable", *(f"{name}_prediction" for name in outputs)}
+    for name in key:
+        if name in taken or any(name.startswith(f"{output}_probability_") for output in outputs):
+            raise RecipeError(f"data.key: predictions have a column {name!r} of their own; name another key")
 
 
 def _input(part: Any, place: str) -> Input:

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 import sensorium as sm
+from sensorium.evaluation import evaluate_run
 from tests import made
 
 pytestmark = pytest.mark.usefixtures("_no_drawing")
@@ -253,3 +254,20 @@ def test_nothing_is_left_of_a_fit_without_a_folder(tmp_path: Path, monkeypatch: 
     for action in at_the_end:
         action()
     assert not model.folder.exists()
+
+
+@pytest.mark.parametrize("by", ["recipe", "path", "other path", "dataframe"])
+def test_the_table_of_a_run_is_found_again_or_asked_for(here: Path, by: str) -> None:
+    """`evaluate` without a table measures on what this run held back, and never on another table."""
+    made.write_csv(here / "table.csv", ROWS)
+    made.write_csv(here / "other.csv", ROWS)
+    data = {"recipe": None, "path": "table.csv", "other path": here / "other.csv", "dataframe": ROWS}[by]
+    sm.fit(data, recipe=made.simple_recipe(epochs=1), folder=here / "run", verbose=False)
+    if by == "dataframe":
+        with pytest.raises(sm.SensoriumError, match="give the table to measure on"):
+            evaluate_run(here / "run")
+        return
+    assert evaluate_run(here / "run").part == "test"
+    (here / "other.csv" if by == "other path" else here / "table.csv").write_text("words,label\na,b\n")
+    with pytest.raises(sm.SensoriumError, match=r"give the table to measure on|has changed"):
+        evaluate_run(here / "run")

@@ -109,7 +109,7 @@ def test_memory_grows_with_the_batch(folder: Path) -> None:
         targets = {name: bound.column for name, bound in prepared.loader.targets.items()}
         return check._activation_bytes(Model(prepared.recipe, columns, targets), prepared, size)
 
-    assert 3 < needed(16) / needed(4) < 5
+    assert 2 < needed(16) / needed(4) < 5  # weights are kept once, activations for every row
 
 
 @pytest.mark.parametrize(

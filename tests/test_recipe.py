@@ -196,3 +196,10 @@ def test_one_name_for_an_input_and_an_output_is_refused() -> None:
         parse_recipe({"inputs": {"a": "text", "b": "category"}, "outputs": {"b": "category"}})
     with pytest.raises(RecipeError, match="column 'b' is both an input and an output"):
         parse_recipe({"inputs": {"a": {"type": "text", "column": "b"}}, "outputs": {"b": "category"}})
+
+
+@pytest.mark.parametrize("key", ["missing", "unreadable", "b_prediction", "b_probability_x"])
+def test_a_key_named_as_a_column_of_the_predictions_is_refused(key: str) -> None:
+    with pytest.raises(RecipeError, match=rf"data\.key: predictions have a column '{key}' of their own"):
+        parse_recipe(with_(data={"key": ["id", key]}))
+    assert parse_recipe(with_(data={"key": "b_id"})).data.key == ["b_id"]

@@ -29,7 +29,7 @@ from sensorium.training.progress import Silent
 from tests.made import command, environment, label, picture, text, write_recipe
 
 ROWS = 48
-EPOCHS = 10
+EPOCHS = 12
 STEPS_AN_EPOCH = 5  # 36 training rows in batches of 4, two a step
 RECIPE: dict[str, Any] = {
     "name": "run",
@@ -93,7 +93,7 @@ def interrupted(workplace: Path) -> Interrupted:
     """The same run again in `runs`, killed three times at moments drawn with a seed."""
     moments = random.Random(20240607)
     run = workplace / "runs" / "run"
-    steps = sorted(moments.sample(range(2, EPOCHS * STEPS_AN_EPOCH - 20), 3))
+    steps = sorted(moments.sample(range(2, EPOCHS * STEPS_AN_EPOCH // 2), 3))
     killed_at: list[int] = []
     second = ""
     recipe = read_recipe(workplace / "recipe.yaml")

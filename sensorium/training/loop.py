@@ -244,7 +244,7 @@ class Trainer:
                 "rows": {name: len(rows) for name, rows in prepared.parts.items()},
                 "duplicates": [report.line() for report in prepared.duplicates],
                 "table": {"source": prepared.table.source, "digest": state.table_digest},
-                "recipe_folder": str(prepared.recipe.folder.resolve()),
+                **({"recipe_folder": str(prepared.recipe.folder.resolve())} if prepared.own_table else {}),
                 "recipe_digest": prepared.recipe.digest(),
                 "versions": software(),
                 **more,

@@ -66,8 +66,10 @@ def keep_freed_memory() -> bool:
 def choose_micro_batch(asked: int | str, batch_size: int, model: nn.Module, device: torch.device) -> int:
     """Rows per forward pass.
 
-    On a CPU, few rows at a time keep the activations of convolutions in cache. Layers that look across
-    rows (batch normalisation) need them together, and recurrent layers are faster on more rows.
+    On a CPU, at most 32 rows pass through convolutions at a time, which bounds the memory of their
+    activations; 8 where the allocator gives pages back after every layer, for small arrays are kept more
+    often. Fewer make every other layer slower. Layers that look across rows (batch normalisation) need
+    them together. Measured by benchmarks/training_speed.py.
     """
     if isinstance(asked, int):
         return min(asked, batch_size)
@@ -75,7 +77,7 @@ def choose_micro_batch(asked: int | str, batch_size: int, model: nn.Module, devi
     convolves = any(isinstance(part, nn.Conv2d) for part in model.modules())
     if device.type != "cpu" or across_rows or not convolves:
         return batch_size
-    return min(8, batch_size)
+    return min(32 if platform.libc_ver()[0] == "glibc" else 8, batch_size)
 
 
 def _cpu_flags() -> set[str]:

@@ -15,7 +15,9 @@ PICTURES = torch.zeros(1, 3, 8, 8)
 
 def _encoder(size: tuple[int, int], channels: list[int], kernel: int) -> CNNImage:
     torch.manual_seed(0)
-    config = CNNImageConfig(channels=channels, kernel=kernel, norm="none", pool="tokens", dense=None, dropout=0)
+    config = CNNImageConfig(
+        channels=channels, kernel=kernel, norm="none", pool="tokens", dense=None, dropout=0
+    )
     return CNNImage(config, ImageColumn(ImageConfig(size=size)))
 
 

@@ -52,7 +52,7 @@ def test_precision_of_a_gpu(
 @pytest.mark.parametrize(
     ("asked", "batch_size", "model", "device", "expected"),
     [
-        ("auto", 32, CONVOLUTION, CPU, 8),
+        ("auto", 256, CONVOLUTION, CPU, 32),
         ("auto", 4, CONVOLUTION, CPU, 4),
         ("auto", 32, ACROSS_ROWS, CPU, 32),
         ("auto", 32, RECURRENT, CPU, 32),
@@ -62,9 +62,20 @@ def test_precision_of_a_gpu(
     ],
 )
 def test_rows_of_a_pass(
-    asked: int | str, batch_size: int, model: nn.Module, device: torch.device, expected: int
+    monkeypatch: pytest.MonkeyPatch,
+    asked: int | str,
+    batch_size: int,
+    model: nn.Module,
+    device: torch.device,
+    expected: int,
 ) -> None:
+    monkeypatch.setattr(machine.platform, "libc_ver", lambda: ("glibc", "2.36"))
     assert choose_micro_batch(asked, batch_size, model, device) == expected
+
+
+def test_few_rows_where_the_allocator_cannot_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.platform, "libc_ver", lambda: ("", ""))
+    assert choose_micro_batch("auto", 32, CONVOLUTION, CPU) == 8
 
 
 def test_the_allocator_takes_the_setting_or_is_another(monkeypatch: pytest.MonkeyPatch) -> None:
