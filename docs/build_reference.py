@@ -19,7 +19,7 @@ from sensorium.data import COLUMNS
 from sensorium.encoders import ENCODERS
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
-from sensorium.recipe import DataConfig, TrainingConfig
+from sensorium.sections import DataConfig, TrainingConfig
 
 DOCS = Path(__file__).resolve().parent
 CHOSEN_BY = {"type", "kind"}

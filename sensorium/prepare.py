@@ -14,7 +14,8 @@ from sensorium.data.split import DuplicateReport, duplicates, split
 from sensorium.data.table import Table, read_table
 from sensorium.errors import SensoriumError, TableError
 from sensorium.model import new_columns
-from sensorium.recipe import DataConfig, Recipe
+from sensorium.recipe import Recipe
+from sensorium.sections import DataConfig
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import ValidationError
 
 from sensorium.config import Config
 from sensorium.data import COLUMNS
 from sensorium.data.column import ColumnConfig
-from sensorium.data.media import Limits
-from sensorium.data.split import SplitConfig
 from sensorium.errors import RecipeError, require
+from sensorium.sections import DataConfig, TrainingConfig
 
 SectionConfig = TypeVar("SectionConfig", bound=Config)
 
@@ -30,101 +29,6 @@ class Input:
     type: str
     column: ColumnConfig
     encoder: Any
-
-
-class DataConfig(Config):
-    """Where the table lies and how its rows are used."""
-
-    path: str | list[str] | None = Field(None, description="table or tables, relative to the recipe")
-    media_root: str | None = Field(
-        None, description="folder that media paths start from; default: the table's"
-    )
-    key: list[str] = Field([], description="columns that name a row; copied to every prediction")
-    on_error: Literal["mark", "raise"] = Field(
-        "mark", description="a cell that cannot be read: mark it or stop"
-    )
-    split: SplitConfig = Field(
-        default_factory=lambda: SplitConfig(), description="which rows train and judge"
-    )
-    cache: bool | str = Field(True, description="keep decoded media on disk: true, false or a folder")
-    limits: Limits = Field(default_factory=lambda: Limits(), description="sizes checked before decoding")
-    threads: int | None = Field(None, ge=1, description="decoding threads; default: one per core, at most 8")
-
-    @field_validator("key", mode="before")
-    @classmethod
-    def _one_key(cls, value: Any) -> Any:
-        return [value] if isinstance(value, str) else value
-
-
-class OptimizerConfig(Config):
-    """How weights move."""
-
-    kind: Literal["adamw", "sgd", "lion", "muon"] = Field("adamw", description="which optimizer")
-    lr: float | None = Field(None, gt=0, description="peak learning rate; default: 1e-3, sgd 0.05, lion 1e-4")
-    weight_decay: float = Field(0.01, ge=0, description="left off biases, norms and absent tokens")
-    momentum: float = Field(0.9, ge=0, lt=1, description="sgd and muon")
-    schedule: Literal["cosine", "linear", "constant"] = Field("cosine", description="after the warm-up")
-    warmup: float = Field(0.05, ge=0, le=1, description="share of all steps")
-    clip: float | None = Field(1.0, gt=0, description="largest gradient norm")
-
-
-class EarlyStopConfig(Config):
-    """When to stop before the last epoch."""
-
-    metric: str = Field(
-        "score",
-        description="score (the mean of the outputs' accuracy, average precision or R²), loss, or "
-        "output.metric such as category.accuracy",
-    )
-    patience: int = Field(5, ge=1, description="epochs without improvement")
-
-
-class TrainingConfig(Config):
-    """How long, how fast and with what regularisation a model is trained."""
-
-    epochs: int = Field(20, ge=1, description="passes over the training rows, at most")
-    batch_size: int = Field(32, ge=1, description="rows per optimizer step")
-    micro_batch: int | Literal["auto"] = Field(
-        "auto", description="rows per forward pass; auto: at most 32 on a CPU where no layer looks across rows"
-    )
-    accumulate: int = Field(1, ge=1, description="batches per optimizer step")
-    optimizer: OptimizerConfig = Field(
-        default_factory=lambda: OptimizerConfig(), description="how weights move"
-    )
-    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="auto: what the machine does fast")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU where there is one")
-    seed: int = Field(0, ge=0, description="of weights, order, dropout and augmentation")
-    early_stop: EarlyStopConfig | None = Field(
-        default_factory=lambda: EarlyStopConfig(), description="when to stop early; null: never"
-    )
-    ema: float | None = Field(
-        None, gt=0, lt=1, description="decay of the moving average of the weights, a step"
-    )
-    sampling: Literal["shuffled", "balanced"] = Field(
-        "shuffled", description="balanced: classes equally often"
-    )
-    bucket: bool = Field(True, description="rows of similar length share a batch")
-    input_dropout: float | dict[str, float] = Field(
-        0.0, description="share of rows for which an input is hidden, for all or by input"
-    )
-    auxiliary: float = Field(0.0, ge=0, description="weight of the loss of each input by itself")
-    balance: Literal["none", "ogm_ge"] = Field("none", description="slow down the input that learns fastest")
-    balance_strength: float = Field(0.5, ge=0, description="alpha of OGM-GE")
-    checkpoint_minutes: float = Field(2.0, ge=0, description="between checkpoints inside an epoch")
-
-    @field_validator("optimizer", mode="before")
-    @classmethod
-    def _optimizer_by_name(cls, value: Any) -> Any:
-        return {"kind": value} if isinstance(value, str) else value
-
-    @model_validator(mode="after")
-    def _shares(self) -> TrainingConfig:
-        shares = self.input_dropout.values() if isinstance(self.input_dropout, dict) else [self.input_dropout]
-        if any(not 0 <= share < 1 for share in shares):
-            raise ValueError("input_dropout is a share of rows: from 0 up to, but not including, 1")
-        if isinstance(self.micro_batch, int) and self.micro_batch < 1:
-            raise ValueError("micro_batch is a number of rows: at least 1")
-        return self
 
 
 @dataclass(frozen=True)
@@ -165,8 +69,10 @@ class Recipe:
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=100)
 
     def digest(self) -> str:
-        """A hash of everything that decides what is learned; the name does not."""
-        content = {key: value for key, value in self.as_dict().items() if key != "name"}
+        """A hash of everything that decides what is learned; the name and what only costs time do not."""
+        content = self.as_dict()
+        del content["name"], content["data"]["threads"], content["data"]["cache"]
+        del content["training"]["checkpoint_minutes"]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()  # the order of inputs counts
 
     def table_paths(self) -> str | list[str]:
@@ -197,7 +103,7 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506 - a SafeLoader
     except FileNotFoundError:
         raise RecipeError(
             f"{path}: there is no such file; `sensorium init TABLE --target COLUMN` writes one"
@@ -256,6 +162,21 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
         training=training,
         folder=folder or Path.cwd(),
     )
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML without the trap that of two equal keys the first is silently forgotten."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """A mapping. Raises a YAML error at the second of two equal keys."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{key.value!r} stands twice in one mapping", key.start_mark
+                )
+            seen.add(str(key.value))
+        return super().construct_mapping(node, deep)
 
 
 def _named(content: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:

@@ -21,7 +21,7 @@ STAGES = [
     {"errors", "config"},
     {"batch", "layers", "weights", "data"},
     {"encoders", "fusion", "heads"},
-    {"recipe", "model", "prepare", "inference"},
+    {"sections", "recipe", "model", "prepare", "inference"},
     {"training"},
     {"evaluation", "predict", "draft", "check", "fitting"},
     {"cli"},
@@ -29,8 +29,9 @@ STAGES = [
 """A part imports from its own stage and from those before it."""
 
 WITHIN_THEIR_STAGE = {
+    "recipe": {"sections"},
     "model": {"recipe"},
-    "prepare": {"recipe", "model"},
+    "prepare": {"sections", "recipe", "model"},
     "inference": {"model"},
     "evaluation": {"predict"},
     "fitting": {"predict", "draft", "evaluation"},

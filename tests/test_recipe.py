@@ -203,3 +203,18 @@ def test_a_key_named_as_a_column_of_the_predictions_is_refused(key: str) -> None
     with pytest.raises(RecipeError, match=rf"data\.key: predictions have a column '{key}' of their own"):
         parse_recipe(with_(data={"key": ["id", key]}))
     assert parse_recipe(with_(data={"key": "b_id"})).data.key == ["b_id"]
+
+
+def test_a_field_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("inputs: {a: text}\noutputs: {b: category}\ninputs: {c: number}\n")
+
+    with pytest.raises(RecipeError, match=r"line 3: not valid YAML: 'inputs' stands twice in one mapping"):
+        read_recipe(path)
+
+
+def test_what_only_costs_time_is_not_in_the_digest() -> None:
+    plain = {"inputs": {"a": "text"}, "outputs": {"b": "category"}}
+    quick = {**plain, "data": {"threads": 2, "cache": False}, "training": {"checkpoint_minutes": 9}}
+
+    assert parse_recipe(plain).digest() == parse_recipe(quick).digest()

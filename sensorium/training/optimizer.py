@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from sensorium.errors import require
-from sensorium.recipe import OptimizerConfig
+from sensorium.sections import OptimizerConfig
 
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 0.05, "lion": 1e-4, "muon": 1e-3}
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from sensorium.recipe import OptimizerConfig
+from sensorium.sections import OptimizerConfig
 from sensorium.training.optimizer import DEFAULT_LR, build_optimizers, learning_rate_factor
 
 

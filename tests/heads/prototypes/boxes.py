@@ -61,6 +61,7 @@ class BoxesHead(Head):
     Config = BoxesHeadConfig
     metric: ClassVar[str] = "mean_iou"
     metric_goal: ClassVar[Literal["max", "min"]] = "max"
+
     @classmethod
     def target(cls, config: BoxesHeadConfig) -> BoxesColumn:
         return BoxesColumn()
