@@ -35,7 +35,9 @@ class CNNImageConfig(Config):
         [32, 64, 128], description="filters of each block; each block halves the picture", min_length=1
     )
     kernel: int = Field(3, description="side of a filter in pixels; odd", ge=1)
-    norm: Literal["batch", "group", "none"] = Field("group", description="normalisation in each block")
+    norm: Literal["batch", "group", "none"] = Field(
+        "group", description="normalisation in each block; with one, the dense layer has a layer norm"
+    )
     pool: Literal["tokens", "mean", "flatten"] = Field(
         "flatten", description="a token a place, the mean over places, or all places as one vector"
     )
@@ -70,9 +72,7 @@ class CNNImage(nn.Module):
             *(_block(size, channels, config) for size, channels in zip(inputs, config.channels, strict=True))
         )
         width = config.channels[-1] * (places if config.pool == "flatten" else 1)
-        self.dense = (
-            nn.Sequential(nn.Linear(width, config.dense), nn.ReLU()) if config.dense else nn.Identity()
-        )
+        self.dense = _dense(width, config.dense, config.norm) if config.dense else nn.Identity()
         self.dropout = nn.Dropout(config.dropout)
         self.pool = config.pool
         height, wide = (side >> len(config.channels) for side in picture_size(column))
@@ -198,6 +198,16 @@ def _through_onednn(blocks: nn.Sequential, pixels: Tensor) -> Tensor:
         )
         values = functional.relu(functional.max_pool2d(values, (2, 2), (2, 2)))
     return values.to_dense()
+
+
+def _dense(inputs: int, outputs: int, norm: Literal["batch", "group", "none"]) -> nn.Sequential:
+    """A linear layer and ReLU.
+
+    Over many thousand inputs one step of the optimizer can push every sum below zero, where ReLU lets no
+    gradient through and the picture is lost for good; the layer norm prevents that.
+    """
+    normalised = [] if norm == "none" else [nn.LayerNorm(outputs)]
+    return nn.Sequential(nn.Linear(inputs, outputs), *normalised, nn.ReLU())
 
 
 def _norm(kind: Literal["batch", "group", "none"], channels: int) -> nn.Module:

@@ -181,3 +181,12 @@ def test_grid_is_the_height_and_width_of_the_tokens(
     tokens = made(pictures(*size))
     assert made.grid == grid
     assert tokens.values.shape[1] == (math.prod(grid) if grid else 1)
+
+
+def test_the_dense_layer_outlives_a_step_that_is_too_large() -> None:
+    """Every weight pushed down by the same amount, as an optimizer's first steps do, leaves no dead layer."""
+    encoder = CNNImage(CNNImage.Config(channels=[4], dropout=0.0), column(32)).eval()
+    with torch.no_grad():
+        encoder.dense[0].weight -= 1.0
+
+    assert (encoder(pictures(32, 32)).values > 0).any()
