@@ -76,7 +76,7 @@ class Recipe:
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()  # the order of inputs counts
 
     def table_paths(self) -> str | list[str]:
-        """The table's paths, made absolute.
+        """The table's paths as they are from the working folder: relative inside it, absolute elsewhere.
 
         Raises:
             RecipeError: when the recipe names no table.
@@ -87,8 +87,8 @@ class Recipe:
                 "the recipe names no table: add data: {path: table.csv}, or give one in the call"
             )
         if isinstance(path, str):
-            return str(self.folder / path)
-        return [str(self.folder / part) for part in path]
+            return _from_here(self.folder / path)
+        return [_from_here(self.folder / part) for part in path]
 
     def media_root(self) -> Path | None:
         """The folder that media paths start from, where the recipe names one."""
@@ -310,6 +310,10 @@ def _fields_at(config: type[Config], path: list[str]) -> list[str]:
             break
         config = nested[0]
     return list(config.model_fields)
+
+
+def _from_here(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def _input_as_dict(part: Input) -> dict[str, Any]:
