@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -74,7 +75,7 @@ def train(
     try:
         folder = train_recipe(read_recipe(recipe), runs, reporter, fresh=fresh)
     except KeyboardInterrupt:  # here, as typer would end the program without a word
-        typer.echo("stopped; everything is saved: give the same command to go on", err=True)
+        typer.echo("stopped; what was trained is saved: give the same command to go on", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"trained; next: sensorium evaluate {folder}")
 
@@ -159,8 +160,19 @@ def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line; an error meant for the user becomes one line, and exit code 1."""
     from sensorium.errors import SensoriumError
 
+    # Threads that wait for each other should sleep, not spin: beside other work on the same cores, spinning
+    # makes training several times slower (benchmarks/README.md). Read when torch is first imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app(arguments)
+    except MemoryError:
+        typer.echo("error: the memory is used up; lower training.batch_size or micro_batch", err=True)
+        sys.exit(1)
+    except RuntimeError as error:
+        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+            raise
+        typer.echo("error: the memory is used up; lower training.batch_size or micro_batch", err=True)
+        sys.exit(1)
     except SensoriumError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import atexit
+import random
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from sensorium.errors import RecipeError, SensoriumError, require
 from sensorium.predict import Predictor, load
-from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, prepare
+from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, open_table, prepare
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
 from sensorium.training.progress import Reporter, Silent, Terminal
+
+if TYPE_CHECKING:
+    from sensorium.training.run import RunFolder
 
 
 def fit(
@@ -32,7 +39,7 @@ def fit(
         data: a path, a dataframe or a dict of lists; may be left out where the recipe names its table.
         target: the column or columns to predict; the recipe is then drafted from the table.
         recipe: a path to a recipe, or its content, in place of `target`.
-        folder: the run folder; default: one that goes when the process ends, so `save` what you want to keep.
+        folder: the run folder; default: one that goes with the result, so `save` what you want to keep.
         training: fields of the recipe's `training` that replace what it says, such as `{"epochs": 5}`.
         verbose: say how it goes.
 
@@ -44,9 +51,19 @@ def fit(
     """
     reporter = _terminal() if verbose else Silent()
     chosen = _with_training(_choose_recipe(data, target, recipe), training)
-    if folder is None:
-        folder = _folder_for_a_while() / chosen.name
-    return load(train_in(chosen, Path(folder), reporter, data=data))
+    with _random_states_kept():
+        if folder is not None:
+            return load(train_in(chosen, Path(folder), reporter, data=data))
+        passing = Path(tempfile.mkdtemp(prefix="sensorium-"))
+        try:
+            predictor = load(train_in(chosen, passing / chosen.name, reporter, data=data))
+        except BaseException:
+            shutil.rmtree(passing, ignore_errors=True)
+            raise
+    for part in ("checkpoints", "tensorboard"):
+        shutil.rmtree(passing / chosen.name / part, ignore_errors=True)
+    weakref.finalize(predictor, shutil.rmtree, passing, ignore_errors=True)
+    return predictor
 
 
 def train_recipe(recipe: Recipe, runs: Path, reporter: Reporter, fresh: bool = False) -> Path:
@@ -72,6 +89,7 @@ def train_in(recipe: Recipe, folder: Path, reporter: Reporter, data: Any = None,
     with run.locked():
         run.start(recipe, fresh)
         if run.finished:
+            _refuse_another_table(recipe, data, run)
             reporter.say(f"{folder}: this run is finished; --fresh trains again")
             return folder
         prepared = _prepare(recipe, data, reporter)
@@ -97,6 +115,15 @@ def dry_run_recipe(recipe: Recipe, reporter: Reporter, steps: int = 3) -> None:
         f"{seconds:.2f} s a step; {trainer.steps:,} steps at most, "
         f"about {seconds * trainer.steps / 60:.1f} minutes without validation"
     )
+
+
+def _refuse_another_table(recipe: Recipe, data: Any, run: RunFolder) -> None:
+    """A finished run answers for its own table alone."""
+    if open_table(recipe, data).digest() != run.read_manifest().get("table", {}).get("digest"):
+        raise SensoriumError(
+            f"{run.path} holds a finished run on another table; give another folder, or "
+            "start over with --fresh"
+        )
 
 
 def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
@@ -152,6 +179,10 @@ def _choose_recipe(data: Any, target: str | list[str] | None, recipe: Any) -> Re
         raise SensoriumError("there is no data: fit(data, target=...)")
     from sensorium.draft import draft_recipe
 
+    if not isinstance(target, str) and not all(isinstance(name, str) for name in target):
+        raise RecipeError(
+            "target is the name of a column: put the values into the table, and name their column"
+        )
     targets = [target] if isinstance(target, str) else list(target)
     return parse_recipe(draft_recipe(data, targets, Path.cwd(), test=0.0).content)
 
@@ -163,11 +194,18 @@ def _with_training(recipe: Recipe, training: Mapping[str, Any] | None) -> Recipe
     return parse_recipe({**content, "training": {**content["training"], **training}}, folder=recipe.folder)
 
 
-def _folder_for_a_while() -> Path:
-    """A new folder that is removed when the process ends."""
-    folder = Path(tempfile.mkdtemp(prefix="sensorium-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+@contextmanager
+def _random_states_kept() -> Iterator[None]:
+    """Gives the caller's random generators back as they were: training seeds them for itself."""
+    import torch
+
+    before = random.getstate(), np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - the global one
+    try:
+        yield
+    finally:
+        random.setstate(before[0])
+        np.random.set_state(before[1])  # noqa: NPY002
+        torch.set_rng_state(before[2])
 
 
 def _terminal() -> Reporter:

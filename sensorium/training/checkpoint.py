@@ -24,10 +24,16 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], progress: Mapping
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
     plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
-    save_file(plain, beside, metadata={"progress": json.dumps(progress)})
-    with beside.open("rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        save_file(plain, beside, metadata={"progress": json.dumps(progress)})
+        with beside.open("rb") as file:
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        beside.unlink(missing_ok=True)
+        raise SensoriumError(
+            f"{path}: the checkpoint cannot be written ({error}); the one before is kept"
+        ) from None
     _flush_folder(path.parent)
 
 

@@ -15,6 +15,7 @@ import torch
 
 from sensorium.batch import Batch
 from sensorium.data.loader import Rows
+from sensorium.errors import SensoriumError
 from sensorium.inference import batch_to_device, collect
 from sensorium.model import save_model
 from sensorium.prepare import Prepared
@@ -126,6 +127,11 @@ class Trainer:
                 self.state.accelerator.backward(loss)
                 total += float(loss.detach())
                 scores += own
+        if not math.isfinite(total):
+            raise SensoriumError(
+                f"the loss is {total} at step {self.state.progress.step}: lower training.optimizer.lr, "
+                "or look for extreme values in the table; the weights of the last checkpoint are kept"
+            )
         learner.balance_gradients(scores)
         self.state.update()
         return total
@@ -175,7 +181,14 @@ class Trainer:
             return {}
         model, state = self.state.candidate, self.state
         collected = collect(
-            model, self.prepared.loader, rows, device=state.device, precision=state.accelerator.autocast
+            model,
+            self.prepared.loader,
+            rows,
+            batch_size=min(
+                64, 2 * self.micro_batch
+            ),  # what fits in training fits here: no gradients are kept
+            device=state.device,
+            precision=state.accelerator.autocast,
         )
         measured = measure(model, collected)
         return {name: value for name, value in measured.items() if math.isfinite(value)}
@@ -184,8 +197,11 @@ class Trainer:
         """Whether this epoch is the best so far; the last one is, where nothing can be compared."""
         progress = self.state.progress
         value = validation.get(self.metric)
-        if value is None:
+        if value is None and progress.best is None:
             return True
+        if value is None:
+            progress.epochs_without_gain += 1
+            return False
         candidate = [value if higher_is_better(self.metric) else -value, -validation.get("loss", 0.0)]
         if progress.best is None or candidate > progress.best:
             progress.best, progress.epochs_without_gain = candidate, 0
@@ -203,10 +219,27 @@ class Trainer:
         self.reporter.say(f"training in {state.precision} on {state.device.type}: {state.reason}")
         if self.folder.last.exists():
             state.load(self.folder.last)
+            self._tell_differences()
+            self.folder.write_history(state.progress.history)
             for cell in self.folder.read_quarantine():
                 self.prepared.loader.quarantine.add(cell)
             self.reporter.say(f"going on from step {state.progress.step} of {self.steps}")
         self._write_manifest("running")
+
+    def _tell_differences(self) -> None:
+        """Goes on with the threads of before, and names what else would change the last bits."""
+        before, now = self.folder.read_manifest(), self._manifest("running")
+        if not before:
+            return
+        if before.get("threads", now["threads"]) != now["threads"]:
+            torch.set_num_threads(before["threads"])
+        changed = [
+            key for key in ("precision", "device", "micro_batch", "versions") if before.get(key) != now[key]
+        ]
+        if changed:
+            self.reporter.say(
+                f"warning: not what the run began with, so its last bits may differ: {', '.join(changed)}"
+            )
 
     def _save(self) -> None:
         """Writes the last checkpoint, and before it the unreadable cells, of which it must lack none."""
@@ -230,26 +263,27 @@ class Trainer:
         return self.folder.model
 
     def _write_manifest(self, status: str, **more: str) -> None:
+        self.folder.write_manifest({**self._manifest(status), **more})
+
+    def _manifest(self, status: str) -> dict[str, Any]:
+        """What the run is made of."""
         state, prepared = self.state, self.prepared
-        self.folder.write_manifest(
-            {
-                "status": status,
-                "name": prepared.recipe.name,
-                "seed": self.config.seed,
-                "precision": state.precision,
-                "device": state.device.type,
-                "threads": threads(),
-                "micro_batch": self.micro_batch,
-                "parameters": state.parameters(),
-                "rows": {name: len(rows) for name, rows in prepared.parts.items()},
-                "duplicates": [report.line() for report in prepared.duplicates],
-                "table": {"source": prepared.table.source, "digest": state.table_digest},
-                **({"recipe_folder": str(prepared.recipe.folder.resolve())} if prepared.own_table else {}),
-                "recipe_digest": prepared.recipe.digest(),
-                "versions": software(),
-                **more,
-            }
-        )
+        return {
+            "status": status,
+            "name": prepared.recipe.name,
+            "seed": self.config.seed,
+            "precision": state.precision,
+            "device": state.device.type,
+            "threads": threads(),
+            "micro_batch": self.micro_batch,
+            "parameters": state.parameters(),
+            "rows": {name: len(rows) for name, rows in prepared.parts.items()},
+            "duplicates": [report.line() for report in prepared.duplicates],
+            "table": {"source": prepared.table.source, "digest": state.table_digest},
+            **({"recipe_folder": str(prepared.recipe.folder.resolve())} if prepared.own_table else {}),
+            "recipe_digest": prepared.recipe.digest(),
+            "versions": software(),
+        }
 
     @contextmanager
     def _stopping_after_a_step(self) -> Iterator[None]:

@@ -50,15 +50,23 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the run came to its end."""
+        return bool(self.read_manifest().get("status") == "finished")
+
+    def read_manifest(self) -> dict[str, Any]:
+        """What the manifest says; empty where there is none yet.
+
+        Raises:
+            SensoriumError: when it is damaged.
+        """
         if not self.manifest.exists():
-            return False
+            return {}
         try:
-            content = json.loads(self.manifest.read_text(encoding="utf-8"))
+            content: dict[str, Any] = json.loads(self.manifest.read_text(encoding="utf-8"))
         except ValueError as error:
             raise SensoriumError(
                 f"{self.manifest} is damaged ({error}); delete it to go on, or start over with --fresh"
             ) from None
-        return bool(content.get("status") == "finished")
+        return content
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:

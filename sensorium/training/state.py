@@ -69,7 +69,9 @@ class TrainingState:
         if self.device.type == "cpu":
             keep_freed_memory()
         set_seed(config.seed)
-        AcceleratorState._reset_state()  # one process may train several models, each in its own precision
+        AcceleratorState._reset_state(
+            reset_partial_state=True
+        )  # one process may train several models, each in its own precision
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" else "no", cpu=self.device.type == "cpu"
         )

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import sensorium as sm
+from sensorium.errors import SensoriumError
 from sensorium.training.loop import Trainer
 from sensorium.training.metric import higher_is_better
 from sensorium.training.progress import Silent
@@ -157,3 +159,35 @@ def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     reporter.epoch({})
     reporter.close()
     assert capsys.readouterr() == ("", "")
+
+
+def test_a_loss_that_is_not_finite_stops_with_one_line(tmp_path: Path) -> None:
+    frame = {"a": [float(number % 7) for number in range(60)], "b": ["x", "y"] * 30}
+    recipe = {
+        "data": {"split": {"test": 0}},
+        "inputs": {"a": "number"},
+        "outputs": {"b": "category"},
+        "training": {"optimizer": {"kind": "sgd", "lr": 1e30, "clip": None}, "precision": "fp32"},
+    }
+
+    with pytest.raises(SensoriumError, match=r"the loss is .* at step \d+: lower training\.optimizer\.lr"):
+        sm.fit(frame, recipe=recipe, folder=tmp_path / "run", verbose=False)
+
+
+def test_a_finished_run_does_not_answer_for_another_table(tmp_path: Path) -> None:
+    frame = {"a": [float(number % 7) for number in range(60)], "b": ["x", "y"] * 30}
+    recipe = {"inputs": {"a": "number"}, "outputs": {"b": "category"}, "training": {"epochs": 1}}
+    sm.fit(frame, recipe=recipe, folder=tmp_path / "run", verbose=False)
+
+    with pytest.raises(SensoriumError, match="holds a finished run on another table"):
+        sm.fit({**frame, "b": ["y", "x"] * 30}, recipe=recipe, folder=tmp_path / "run", verbose=False)
+
+
+def test_the_callers_random_numbers_go_on_as_if_nothing_had_been_trained() -> None:
+    frame = {"a": [float(number % 7) for number in range(60)], "b": ["x", "y"] * 30}
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    sm.fit(frame, target="b", training={"epochs": 1}, verbose=False)
+
+    assert torch.equal(torch.rand(3), expected)
