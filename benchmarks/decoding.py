@@ -135,13 +135,14 @@ def with_scipy(content: bytes) -> npt.NDArray[Any]:
 
     samples, _ = soundfile.read(io.BytesIO(content), dtype="float32")
     mono = resample_poly(samples.mean(axis=1), 160, 441)
-    return np.rint(mono.clip(-1, 1) * 32767).astype(np.int16)
+    whole: npt.NDArray[Any] = np.rint(mono.clip(-1, 1) * 32767).astype(np.int16)
+    return whole
 
 
 def with_pyav(content: bytes) -> npt.NDArray[Any]:
     """Decoded and resampled by FFmpeg."""
     resampler = av.AudioResampler(format="s16", layout="mono", rate=16_000)
-    with av.open(io.BytesIO(content)) as container:
+    with av.open(io.BytesIO(content), mode="r") as container:
         frames = [part for frame in container.decode(audio=0) for part in resampler.resample(frame)]
     frames += resampler.resample(None)
     return np.concatenate([frame.to_ndarray()[0] for frame in frames])

@@ -208,7 +208,7 @@ def sensorium_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], 
     if not variant.get("onednn", True):
         vars(image)["_onednn_is_fast"] = lambda pixels: False
     rows = variant["rows"]
-    training = {key: variant[key] for key in ("micro_batch", "precision") if key in variant}
+    training: dict[str, Any] = {key: variant[key] for key in ("micro_batch", "precision") if key in variant}
     content = recipe(variant.get("recipe", "tutorial"), variant["side"], {"batch_size": rows, **training})
     prepared = prepare(parse_recipe(content, folder=folder), table(rows))
     trainer = loop.Trainer(prepared, RunFolder(folder), Silent())
@@ -237,7 +237,8 @@ def stock_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], obje
         def forward(self, pixels: torch.Tensor, words: torch.Tensor) -> torch.Tensor:
             image = self.convolutions(pixels.float() / 255).mean(dim=(2, 3))
             text = self.lstm(self.words(words))[0][:, -1]
-            return self.head(torch.cat([self.image(image), self.text(text)], dim=1))
+            logits: torch.Tensor = self.head(torch.cat([self.image(image), self.text(text)], dim=1))
+            return logits
 
     torch.manual_seed(0)
     rows, side, model = variant["rows"], variant["side"], Tutorial()
@@ -249,7 +250,7 @@ def stock_step(variant: dict[str, Any], folder: Path) -> tuple[Callable[[], obje
         optimizer.zero_grad()
         with torch.autocast("cpu", torch.bfloat16, enabled=variant["stock"] == "bf16"):
             loss = nn.functional.cross_entropy(model(pixels, words), labels)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
 

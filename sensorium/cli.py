@@ -114,7 +114,10 @@ def predict(
 
     check_writable(output)
     predictor = load(run)
-    predictions = predictor.predict_table(read_table(data, media_root))
+    table = predictor.open(read_table(data, media_root))
+    if predictor.absent_columns(table):
+        typer.echo(predictor.absent_words(table), err=True)
+    predictions = predictor.tabulate(table)
     write_table(predictions, output)
     for cell in predictor.unreadable[:20]:
         typer.echo(cell.line(), err=True)

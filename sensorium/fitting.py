@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sensorium.data.table import read_table
 from sensorium.errors import RecipeError, SensoriumError, require
 from sensorium.predict import Predictor, load
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, open_table, prepare
@@ -31,6 +32,7 @@ def fit(
     recipe: str | Path | Mapping[str, Any] | Recipe | None = None,
     folder: str | Path | None = None,
     training: Mapping[str, Any] | None = None,
+    media_root: str | Path | None = None,
     verbose: bool = True,
 ) -> Predictor:
     """Trains a model.
@@ -41,6 +43,8 @@ def fit(
         recipe: a path to a recipe, or its content, in place of `target`.
         folder: the run folder; default: one that goes with the result, so `save` what you want to keep.
         training: fields of the recipe's `training` that replace what it says, such as `{"epochs": 5}`.
+        media_root: the folder that media paths of `data` start from; default: the recipe's, or the folder of
+            the table's file.
         verbose: say how it goes.
 
     Returns:
@@ -50,7 +54,15 @@ def fit(
         SensoriumError: naming what is wrong with the table, the recipe or the target.
     """
     reporter = _terminal() if verbose else Silent()
+    if media_root is not None and data is not None:
+        data = read_table(data, media_root)
     chosen = _with_training(_choose_recipe(data, target, recipe), training)
+    predictor = _fit(chosen, data, folder, reporter)
+    predictor.media_root = chosen.media_root() if media_root is None else Path(media_root)
+    return predictor
+
+
+def _fit(chosen: Recipe, data: Any, folder: str | Path | None, reporter: Reporter) -> Predictor:
     with _random_states_kept():
         if folder is not None:
             return load(train_in(chosen, Path(folder), reporter, data=data))
@@ -153,11 +165,10 @@ def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:
     cache.flush()
     for note in cache.notes:
         reporter.say(note)
-    has_media = any(bound.column.media for bound in prepared.loader.inputs.values())
-    if has_media and cache.cached_bytes > 5 * cache.source_bytes:
+    if cache.added_bytes > 5 * cache.added_source_bytes:
         reporter.say(
-            f"the cache of decoded media in {cache.folder} is {cache.cached_bytes / 1e6:.0f} MB, more than "
-            f"5 times its source files ({cache.source_bytes / 1e6:.0f} MB); "
+            f"this run added {cache.added_bytes / 1e6:.0f} MB of decoded media to {cache.folder}, more than "
+            f"5 times their source files ({cache.added_source_bytes / 1e6:.1f} MB); "
             "data.cache: false keeps none, a smaller size or rate keeps less"
         )
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import shutil
+import warnings
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +17,7 @@ import pyarrow as pa
 from sensorium.data.column import Array, Column
 from sensorium.data.loader import BadCell, BoundColumn, Loader
 from sensorium.data.table import Table, read_table
+from sensorium.data.tabular import CategoryColumn
 from sensorium.errors import SensoriumError, TableError
 from sensorium.inference import Collected, collect
 from sensorium.model import Model, load_model
@@ -28,6 +32,7 @@ class Predictor:
         recipe: what was trained.
         model: in evaluation mode, on the CPU, in float32.
         about: epoch, table digest and versions of the training.
+        media_root: the folder that media paths of dataframes start from; `fit` sets it to its own.
         unreadable: the cells that the last call could not read; each counted as missing.
     """
 
@@ -52,6 +57,7 @@ class Predictor:
             name: BoundColumn(recipe.outputs[name].column or name, column) for name, column in targets.items()
         }
         self.unreadable: list[BadCell] = []
+        self.media_root: Path | None = None
 
     @property
     def outputs(self) -> list[str]:
@@ -59,32 +65,51 @@ class Predictor:
         return list(self.recipe.outputs)
 
     @property
-    def classes_(self) -> list[str] | dict[str, list[str]]:
-        """The labels in the order of `predict_proba`'s columns; by output where there are several."""
-        labels = {name: list(getattr(bound.column, "labels", [])) for name, bound in self.targets.items()}
+    def classes_(self) -> list[Any] | dict[str, list[Any]]:
+        """The labels in the order of `predict_proba`'s columns; by output where there are several.
+
+        They have the type that the training table gave them: 0 and 1, True and False, or text.
+        """
+        labels = {name: _classes(bound.column) for name, bound in self.targets.items()}
         return labels[self.outputs[0]] if len(self.outputs) == 1 else labels
 
-    def predict(self, data: Any) -> Any:
+    def predict(self, data: Any, media_root: str | Path | None = None) -> Any:
         """The answers for every row, in the order of the rows.
 
         Args:
             data: whatever `read_table` reads: a path, a dataframe, a dict of lists.
+            media_root: the folder that media paths start from; default: the table's own folder, or for a
+                dataframe the attribute `media_root`.
 
         Returns:
-            A numpy array of N labels or numbers (a list of lists for multi-label outputs); a dict by
-            output name where the model has several outputs.
+            A numpy array of N labels, in the type that the training table gave them, or numbers (a list of
+            lists of text for multi-label outputs); a dict by output name where the model has several outputs.
+
+        Warns:
+            UserWarning: naming the inputs' columns that the table lacks, or of which no cell can be read;
+                they count as missing everywhere.
         """
-        answers = self.answers(self.collect(self.open(data)))
+        table = self.open(data, media_root)
+        self._warn_of_absent_columns(table)
+        collected = self.collect(table)
+        self._warn_of_unreadable_columns(table)
+        answers = self.answers(collected)
         shaped = {name: _as_array(columns["prediction"]) for name, columns in answers.items()}
         return shaped[self.outputs[0]] if len(shaped) == 1 else shaped
 
-    def predict_proba(self, data: Any) -> Any:
+    def predict_proba(self, data: Any, media_root: str | Path | None = None) -> Any:
         """Probabilities `(N, classes)` float32 in the order of `classes_`; a dict of several outputs.
 
         Raises:
             SensoriumError: when no output has classes.
+
+        Warns:
+            UserWarning: as `predict` does.
         """
-        collected = self.collect(self.open(data))
+        table = self.open(data, media_root)
+        self._warn_of_absent_columns(table)
+        collected = self.collect(table)
+        self._warn_of_unreadable_columns(table)
         found = {
             name: arrays["probabilities"]
             for name, arrays in collected.predicted.items()
@@ -94,33 +119,54 @@ class Predictor:
             raise SensoriumError("this model has no output with classes, so it has no probabilities")
         return found[self.outputs[0]] if len(self.outputs) == 1 else found
 
-    def predict_table(self, data: Any) -> pa.Table:
+    def predict_table(self, data: Any, media_root: str | Path | None = None) -> pa.Table:
         """Everything about every row: its key, answers, probabilities, and what was missing.
 
         Returns:
             The key columns (or `row`, the position from 0, where the recipe has no key); for each output
             `<output>_prediction` and its further columns; `missing`, the inputs that the row lacked; and
             `unreadable`, those of them whose cell was there but could not be read.
-        """
-        table = self.open(data)
-        collected = self.collect(table)
-        columns: dict[str, Any] = self._keys(table)
-        for name, answers in self.answers(collected).items():
-            for suffix, values in answers.items():
-                columns[f"{name}_{suffix}"] = values if isinstance(values, list) else pa.array(values)
-        columns["missing"] = pa.array(
-            [
-                [name for name, there in zip(self.inputs, row, strict=True) if not there]
-                for row in collected.present
-            ],
-            type=pa.list_(pa.string()),
-        )
-        columns["unreadable"] = pa.array(
-            self._unreadable_inputs(collected.present), type=pa.list_(pa.string())
-        )
-        return pa.table(columns)
 
-    def evaluate(self, data: Any) -> Any:
+        Raises:
+            SensoriumError: when two of these columns would have the same name.
+
+        Warns:
+            UserWarning: as `predict` does.
+        """
+        table = self.open(data, media_root)
+        self._warn_of_absent_columns(table)
+        tabulated = self.tabulate(table)
+        self._warn_of_unreadable_columns(table)
+        return tabulated
+
+    def tabulate(self, table: Table) -> pa.Table:
+        """`predict_table` of a table that `open` gave, without a warning of absent columns."""
+        collected = self.collect(table)
+        columns = self._keys(table)
+        for name, answers in self.answers(collected).items():
+            columns += [(f"{name}_{suffix}", pa.array(values)) for suffix, values in answers.items()]
+        names = pa.list_(pa.string())
+        columns.append(("missing", pa.array(self._missing_inputs(collected.present), type=names)))
+        columns.append(("unreadable", pa.array(self._unreadable_inputs(collected.present), type=names)))
+        _check_names([name for name, _ in columns])
+        return pa.table(dict(columns))
+
+    def absent_columns(self, table: Table) -> list[str]:
+        """The columns of inputs that the table lacks, once each."""
+        sources = dict.fromkeys(bound.source for bound in self.inputs.values())
+        return [source for source in sources if source not in table.names]
+
+    def absent_words(self, table: Table) -> str:
+        """One line about `absent_columns`, with the nearest column that serves no input; "" without any."""
+        absent = self.absent_columns(table)
+        sources = {bound.source for bound in self.inputs.values()}
+        others = [name for name in table.names if name not in sources]
+        listed = ", ".join(f"{name!r}{_advice(name, others)}" for name in absent)
+        if not absent:
+            return ""
+        return f"{table.source} has no column {listed}; the inputs that read it count as missing in every row"
+
+    def evaluate(self, data: Any, media_root: str | Path | None = None) -> Any:
         """Metrics with 95 % intervals, and the table of present and absent inputs.
 
         Returns:
@@ -128,7 +174,7 @@ class Predictor:
         """
         from sensorium.evaluation import evaluate
 
-        return evaluate(self, self.open(data))
+        return evaluate(self, self.open(data, media_root))
 
     def save(self, folder: str | Path) -> None:
         """Copies the saved model: weights, recipe and fitted columns.
@@ -149,13 +195,15 @@ class Predictor:
         except OSError as error:
             raise SensoriumError(f"{folder}: the model cannot be written ({error.strerror})") from None
 
-    def open(self, data: Any) -> Table:
-        """Reads a table for this model.
+    def open(self, data: Any, media_root: str | Path | None = None) -> Table:
+        """Reads a table for this model, with the media root that `predict` describes.
 
         Raises:
             TableError: when it has none of the inputs' columns.
         """
-        table = data if isinstance(data, Table) else read_table(data, None)
+        table = read_table(data, media_root)
+        if table.media_root is None:
+            table = table.with_media_root(self.media_root)
         sources = [bound.source for bound in self.inputs.values()]
         if not set(sources) & set(table.names):
             raise TableError(f"{table.source}: has none of the model's input columns ({', '.join(sources)})")
@@ -164,7 +212,7 @@ class Predictor:
     def loader(self, table: Table) -> Loader:
         """A loader over a table, with those targets that it has."""
         targets = {name: bound for name, bound in self.targets.items() if bound.source in table.names}
-        return new_loader(_without_relative_cache(self.recipe), table, self.inputs, targets)
+        return new_loader(_without_cache(self.recipe), table, self.inputs, targets)
 
     def collect(self, table: Table, rows: Array | None = None, hidden: Collection[str] = ()) -> Collected:
         """Runs the model over rows of a table; all of them by default."""
@@ -178,11 +226,34 @@ class Predictor:
         """Output name → columns in the user's words and units."""
         return {name: self.model.head(name).answers(arrays) for name, arrays in collected.predicted.items()}
 
-    def _keys(self, table: Table) -> dict[str, Any]:
-        names = [name for name in self.recipe.data.key if name in table.names]
+    def _warn_of_absent_columns(self, table: Table) -> None:
+        words = self.absent_words(table)
+        if words:
+            warnings.warn(words, UserWarning, stacklevel=3)  # at the line that called predict
+
+    def _warn_of_unreadable_columns(self, table: Table) -> None:
+        """Says when not one cell of an input could be read, as with a media root that is missing or wrong."""
+        failed = Counter(cell.column for cell in self.unreadable)
+        for source in dict.fromkeys(bound.source for bound in self.inputs.values()):
+            if failed[source] > 1 and failed[source] == sum(
+                cell is not None for cell in table.column(source)
+            ):
+                first = next(cell for cell in self.unreadable if cell.column == source)
+                words = f"no cell of column {source!r} can be read; the first: {first.line()}"
+                warnings.warn(words, UserWarning, stacklevel=3)
+
+    def _keys(self, table: Table) -> list[tuple[str, pa.Array]]:
+        names = [name for name in dict.fromkeys(self.recipe.data.key) if name in table.names]
         if not names:
-            return {"row": pa.array(np.arange(len(table)))}
-        return {name: pa.array([table.cell(name, row) for row in range(len(table))]) for name in names}
+            return [("row", pa.array(np.arange(len(table))))]
+        # Column by column, and not from table.arrow, which copies the media too where rows were taken.
+        return [
+            (name, pa.array(list(table.column(name)), type=table.schema.field(name).type)) for name in names
+        ]
+
+    def _missing_inputs(self, present: Array) -> list[list[str]]:
+        """Of every row the inputs that it lacks."""
+        return [[name for name, there in zip(self.inputs, row, strict=True) if not there] for row in present]
 
     def _unreadable_inputs(self, present: Array) -> list[list[str]]:
         """Of every row the inputs that it lacks because their cell could not be read."""
@@ -211,11 +282,35 @@ def load(folder: str | Path) -> Predictor:
     return Predictor(home, *load_model(home))
 
 
-def _without_relative_cache(recipe: Recipe) -> Recipe:
-    """A cache beside the recipe of the training is not looked for beside the saved model."""
-    if isinstance(recipe.data.cache, bool) or Path(recipe.data.cache).is_absolute():
-        return recipe
-    return replace(recipe, data=recipe.data.model_copy(update={"cache": True}))
+def _without_cache(recipe: Recipe) -> Recipe:
+    """Rows are predicted once: to keep their media costs more than it saves.
+
+    Nor may a model, which can come from anyone, say where media are written.
+    """
+    return replace(recipe, data=recipe.data.model_copy(update={"cache": False}))
+
+
+def _check_names(names: list[str]) -> None:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SensoriumError(
+            f"the predictions would have two columns named {twice[0]!r}: "
+            "rename the key column, or the output, that brings one of them"
+        )
+
+
+def _advice(name: str, others: list[str]) -> str:
+    folded = {other.casefold(): other for other in reversed(others)}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
+
+
+def _classes(column: Column) -> list[Any]:
+    """The labels of a target; none for numbers."""
+    if isinstance(column, CategoryColumn):
+        classes: list[Any] = column.classes.tolist()
+        return classes
+    return list(getattr(column, "labels", []))
 
 
 def _as_array(values: Any) -> Any:

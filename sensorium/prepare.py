@@ -75,11 +75,13 @@ def open_table(recipe: Recipe, data: Any = None) -> Table:
 def split_table(recipe: Recipe, table: Table, targets: dict[str, BoundColumn]) -> dict[str, Rows]:
     """The parts of a table: the same for the same recipe and table, whenever asked.
 
-    The classes of the first category among the outputs keep their share on every side.
+    The classes of the first category among the outputs keep their share on every side, and rows that agree
+    in every input stay on one.
     """
     kinds = {name: config.type for name, config in recipe.outputs.items()}
     category = next((bound.source for name, bound in targets.items() if kinds[name] == "category"), None)
-    return split(table, recipe.data.split, stratify_by=category)
+    sources = [config.column.column or name for name, config in recipe.inputs.items()]
+    return split(table, recipe.data.split, stratify_by=category, inputs=sources)
 
 
 def bind_columns(recipe: Recipe) -> tuple[dict[str, BoundColumn], dict[str, BoundColumn]]:

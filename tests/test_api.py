@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import gc
+import json
 from collections.abc import Callable
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +15,11 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
+from PIL import Image
+from sklearn.metrics import accuracy_score
 
 import sensorium as sm
+from sensorium.cli import main
 from sensorium.evaluation import evaluate_run
 from tests import made
 
@@ -149,11 +155,105 @@ def test_labels_of_several_kinds() -> None:
     data["tags"] = [["a", "b"] if row % 2 else ["c"] for row in range(60)]
     model = sm.fit(data, target=["grade", "liked", "tags"], training=FEW, verbose=False)
     answers = model.predict(data)
-    assert set(answers["grade"]) <= {"0", "1", "2"}
+    assert answers["grade"].dtype == np.int64
+    assert set(answers["grade"].tolist()) <= {0, 1, 2}
+    assert answers["liked"].dtype == np.bool_
+    assert model.classes_ == {"grade": [0, 1, 2], "liked": [False, True], "tags": ["a", "b", "c"]}
     assert len(answers["tags"]) == 60
     assert all(isinstance(labels, list) for labels in answers["tags"])
     assert set(model.predict_proba(data)) == {"grade", "liked", "tags"}
     assert len(model.predict({name: cells[:0] for name, cells in data.items()})["tags"]) == 0
+
+
+def test_labels_keep_the_type_of_the_target(tmp_path: Path) -> None:
+    """What compares answers with the table's own labels must not compare text with numbers."""
+    frame = pd.DataFrame({**ROWS, "label": [row % 2 for row in range(60)]})
+    model = sm.fit(frame, target="label", training=FEW, verbose=False)
+    answers = model.predict(frame)
+    evaluated = model.evaluate(frame).outputs["label"]
+    assert (answers == frame.label).mean() == accuracy_score(frame.label, answers) == evaluated.main.value
+    assert evaluated.confusion is not None
+    assert set(evaluated.confusion.labels) == {"0", "1"}
+    table = model.predict_table(frame)
+    assert table["label_prediction"].type == pa.int64()
+    assert "label_probability_0" in table.column_names
+    none = model.predict_table(sm.read_table(frame).take([]))
+    assert none.schema == table.schema
+    model.save(tmp_path / "saved")
+    assert sm.load(tmp_path / "saved").predict(frame).tolist() == answers.tolist()
+
+
+def test_a_model_of_before_the_type_was_kept_gives_text(predictor: sm.Predictor, tmp_path: Path) -> None:
+    predictor.save(tmp_path / "saved")
+    fitted = json.loads((tmp_path / "saved" / "columns.json").read_text())
+    assert fitted["outputs"]["label"].pop("kind") == "text"
+    fitted["outputs"]["label"]["labels"] = ["1", "0"]
+    (tmp_path / "saved" / "columns.json").write_text(json.dumps(fitted))
+    assert set(sm.load(tmp_path / "saved").predict(ROWS)["label"]) <= {"0", "1"}
+
+
+def test_absent_columns_are_told(predictor: sm.Predictor) -> None:
+    renamed = {"Sized" if name == "size" else name: cells for name, cells in ROWS.items() if name != "words"}
+    said = (
+        r"the dataframe has no column 'words', 'size' \(did you mean 'Sized'\?\); "
+        "the inputs that read it count as missing in every row"
+    )
+    for call in (predictor.predict, predictor.predict_proba, predictor.predict_table):
+        with pytest.warns(UserWarning, match=said) as caught:
+            call(renamed)
+        assert [one.filename for one in caught] == [__file__]
+    assert predictor.absent_columns(predictor.open(renamed)) == ["words", "size"]
+    assert predictor.absent_words(predictor.open(ROWS)) == ""
+
+
+def test_the_command_line_tells_absent_columns_once(
+    predictor: sm.Predictor, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made.write_csv(tmp_path / "new.csv", {name: cells for name, cells in ROWS.items() if name != "size"})
+    arguments = [str(predictor.folder), str(tmp_path / "new.csv"), "-o", str(tmp_path / "out.csv")]
+    with pytest.raises(SystemExit) as caught:
+        main(["predict", *arguments])
+    assert caught.value.code == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "new.csv has no column 'size'" in line
+
+
+def test_keys_keep_their_type(predictor: sm.Predictor) -> None:
+    kinds = {"int8": pa.int8(), "dictionary": pa.dictionary(pa.int8(), pa.string()), "float": pa.float32()}
+    table = pa.table(ROWS).drop_columns(["id"])
+    for kind in kinds.values():
+        cells = ["a", None, "b"] * 20 if kind == kinds["dictionary"] else [1, None, 2] * 20
+        keyed = sm.read_table(table.append_column("id", pa.array(cells, kind)))
+        for rows in (keyed, keyed.take(np.arange(60))):
+            predicted = predictor.predict_table(rows)
+            assert predicted.schema.field("id").type == kind
+            assert predicted["id"].to_pylist() == cells
+
+
+@pytest.mark.parametrize("name", ["label_prediction", "label_probability_cat", "missing", "unreadable"])
+def test_a_key_named_like_an_answer_is_refused(predictor: sm.Predictor, name: str) -> None:
+    recipe = predictor.recipe
+    keyed = copy.copy(predictor)
+    keyed.recipe = replace(recipe, data=recipe.data.model_copy(update={"key": [name]}))
+    with pytest.raises(sm.SensoriumError, match=f"two columns named '{name}': rename the key column"):
+        keyed.predict_table({**ROWS, name: ROWS["id"]})
+
+
+@pytest.mark.parametrize("cache", [True, "beside", "/absolute"])
+def test_predicting_writes_no_media_anywhere(
+    cache: bool | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Above all not where a model that came from elsewhere says."""
+    table = sm.read_table(pd.DataFrame(pictures(tmp_path)), tmp_path / "files")
+    model = sm.fit(table, target="label", training=FEW, verbose=False)
+    folder = f"{tmp_path}{cache}" if cache == "/absolute" else cache
+    data = model.recipe.data.model_copy(update={"cache": folder})
+    model.recipe = replace(model.recipe, data=data, folder=tmp_path)
+    opened: list[Path] = []
+    monkeypatch.setattr("sensorium.prepare.Cache", opened.append)
+    assert model.predict(table).shape == (40,)
+    assert model.evaluate(table).rows == 40
+    assert opened == []
 
 
 def test_training_replaces_what_the_recipe_says() -> None:
@@ -215,7 +315,8 @@ def test_a_dataframe_whose_files_are_nowhere_says_what_to_do(tmp_path: Path) -> 
 def test_a_table_of_another_type_is_told(predictor: sm.Predictor) -> None:
     """Words where numbers were: every cell is named, and every row still has an answer."""
     spoiled = {**ROWS, "size": ["large"] * 60}
-    assert predictor.predict_table(spoiled).num_rows == 60
+    with pytest.warns(UserWarning, match="no cell of column 'size' can be read; the first: row 0"):
+        assert predictor.predict_table(spoiled).num_rows == 60
     assert {(cell.column, cell.row) for cell in predictor.unreadable} == {("size", row) for row in range(60)}
 
 
@@ -243,17 +344,15 @@ def test_what_cannot_be_fitted(arguments: dict[str, Any], said: str) -> None:
 
 
 def test_nothing_is_left_of_a_fit_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run folder goes when the process ends."""
-    at_the_end: list[Callable[[], None]] = []
-    monkeypatch.setattr(
-        "atexit.register", lambda *call, **options: at_the_end.append(partial(*call, **options))
-    )
+    """The run folder goes with the model."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     model = sm.fit(ROWS, target="label", training=FEW, verbose=False)
-    assert model.folder.is_relative_to(tmp_path)
-    for action in at_the_end:
-        action()
-    assert not model.folder.exists()
+    folder = model.folder
+    assert folder.is_relative_to(tmp_path)
+    assert folder.exists()
+    del model
+    gc.collect()
+    assert not folder.exists()
 
 
 @pytest.mark.parametrize("by", ["recipe", "path", "other path", "dataframe"])
@@ -271,3 +370,19 @@ def test_the_table_of_a_run_is_found_again_or_asked_for(here: Path, by: str) -> 
     (here / "other.csv" if by == "other path" else here / "table.csv").write_text("words,label\na,b\n")
     with pytest.raises(sm.SensoriumError, match=r"give the table to measure on|has changed"):
         evaluate_run(here / "run")
+
+
+def test_paths_in_a_dataframe_start_from_the_media_root(tmp_path: Path) -> None:
+    for number in range(20):
+        shade = 250 if number % 2 else 5
+        Image.new("RGB", (16, 16), (shade, shade, shade)).save(tmp_path / f"{number}.png")
+    frame = {"picture": [f"{number}.png" for number in range(20)], "label": ["dark", "light"] * 10}
+    training = {"epochs": 1, "batch_size": 8}
+
+    model = sm.fit(frame, target="label", media_root=tmp_path, training=training, verbose=False)
+    assert model.predict_table(frame)["missing"].to_pylist() == [[]] * 20
+    model.save(tmp_path / "model")
+    loaded = sm.load(tmp_path / "model")
+    assert loaded.predict_table(frame, media_root=tmp_path)["missing"].to_pylist() == [[]] * 20
+    with pytest.warns(UserWarning, match="no cell of column 'picture' can be read; the first: row 0"):
+        loaded.predict(frame)

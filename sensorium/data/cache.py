@@ -51,6 +51,8 @@ class Cache:
     Attributes:
         cached_bytes: size of all arrays kept in the folder, as far as known.
         source_bytes: size of the files they were decoded from, each counted once.
+        added_bytes: what this object itself put there.
+        added_source_bytes: size of the files behind that.
         notes: what the user should be told, one line each.
     """
 
@@ -58,6 +60,8 @@ class Cache:
         self.folder = folder
         self.cached_bytes = 0
         self.source_bytes = 0
+        self.added_bytes = 0
+        self.added_source_bytes = 0
         self.notes: list[str] = []
         self._lock = threading.RLock()
         self._entries: dict[tuple[str, str], list[_Entry]] = {}
@@ -109,6 +113,8 @@ class Cache:
             except OSError as error:
                 self._stop_writing(error)
                 return
+            self.added_bytes += line.size
+            self.added_source_bytes += 0 if digest in self._sources else source_bytes
             self._add(line)
 
     def flush(self) -> None:

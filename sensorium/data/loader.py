@@ -15,8 +15,10 @@ import numpy.typing as npt
 
 from sensorium.data.cache import Cache
 from sensorium.data.column import Array, Cells, Column
+from sensorium.data.kept import KeptCells, KeptTexts, new_kept
 from sensorium.data.media import Media, Source
 from sensorium.data.table import Table
+from sensorium.data.text import TextColumn
 from sensorium.errors import CellError, SensoriumError
 
 Rows = npt.NDArray[np.int64]
@@ -82,7 +84,7 @@ class Quarantine:
 
 
 class Loader:
-    """Decodes rows of one table.
+    """Decodes rows of one table. Cells that are no media are decoded once (see `sensorium.data.kept`).
 
     Args:
         table: the rows.
@@ -115,6 +117,7 @@ class Loader:
         self.key = [name for name in key if name in table.names]
         self.threads = threads or min(8, os.cpu_count() or 1)
         self.quarantine = Quarantine()
+        self._kept: dict[tuple[str, int], KeptCells | KeptTexts | None] = {}
 
     def batches(self, plan: Iterable[Rows]) -> Iterator[DecodedBatch]:
         """Batches in the order of `plan`, decoded ahead; at most `threads + 2` batches are held.
@@ -137,22 +140,43 @@ class Loader:
 
     def batch(self, rows: Rows) -> DecodedBatch:
         """Decodes some rows."""
+        rows = np.asarray(rows, dtype=np.int64)
         return DecodedBatch(
-            rows=np.asarray(rows, dtype=np.int64),
-            inputs={name: self._cells(name, bound, rows) for name, bound in self.inputs.items()},
-            targets={name: self._cells(name, bound, rows) for name, bound in self.targets.items()},
+            rows=rows,
+            inputs={name: self._cells(bound, rows) for name, bound in self.inputs.items()},
+            targets={name: self._cells(bound, rows) for name, bound in self.targets.items()},
         )
 
     def row_key(self, row: int) -> str:
         """The row's key in words, such as `id=7`."""
         return ", ".join(f"{name}={self.table.cell(name, row)}" for name in self.key)
 
-    def _cells(self, name: str, bound: BoundColumn, rows: Rows) -> Cells:
+    def _cells(self, bound: BoundColumn, rows: Rows) -> Cells:
+        column = bound.column
         if bound.source not in self.table.names:
-            return bound.column.collate([None] * len(rows))
-        return bound.column.collate([self._decode(name, bound, int(row)) for row in rows])
+            return column.collate([None] * len(rows))
+        place = (bound.source, id(column))
+        if place not in self._kept:
+            self._kept.setdefault(place, new_kept(column, len(self.table)))
+        kept = self._kept[place]
+        if isinstance(kept, KeptTexts):
+            return column.collate([self._decode_text(bound, int(row), kept) for row in rows])
+        if kept is None:
+            return column.collate([self._decode(bound, int(row)) for row in rows])
+        unread = kept.unread(rows)
+        if len(unread):
+            kept.put(unread, column.collate([self._decode(bound, int(row)) for row in unread]))
+        return kept.take(rows)
 
-    def _decode(self, name: str, bound: BoundColumn, row: int) -> Array | None:
+    def _decode_text(self, bound: BoundColumn, row: int, kept: KeptTexts) -> Array | None:
+        text = kept.get(row)
+        if text is None:
+            text = self._decode(bound, row)
+            if text is not None:
+                kept.put(row, text)
+        return text
+
+    def _decode(self, bound: BoundColumn, row: int) -> Array | None:
         """One cell; None where it is missing, or unreadable and marked so."""
         cell = self.table.cell(bound.source, row)
         if cell is None:
@@ -226,20 +250,42 @@ def plan_batches(
     return batches
 
 
-def row_lengths(table: Table, rows: Rows, columns: Iterable[BoundColumn]) -> npt.NDArray[np.int64] | None:
-    """A cheap length of every row: characters of its texts plus bytes of its sounds; None without either."""
-    from sensorium.data.audio import AudioColumn
-    from sensorium.data.text import TextColumn
+def row_lengths(
+    table: Table, rows: Rows, columns: Iterable[BoundColumn], media: Media | None = None
+) -> npt.NDArray[np.int64] | None:
+    """A cheap length of every row: characters of its texts plus bytes of its sounds; None without either.
 
+    Args:
+        table: the rows.
+        rows: positions in the table.
+        columns: those of other types are passed over.
+        media: finds the files that cells name; default: under the table's media root. What cannot be
+            read has length 0.
+    """
+    from sensorium.data.audio import AudioColumn
+
+    media = media or Media(table.media_root)
     lengths = np.zeros(len(rows), dtype=np.int64)
     found = False
     for bound in columns:
         if isinstance(bound.column, TextColumn | AudioColumn) and bound.source in table.names:
             found = True
             cells = (table.cell(bound.source, int(row)) for row in rows)
-            lengths += np.fromiter((_length(cell) for cell in cells), np.int64, len(rows))
+            measured = (
+                _bytes_of(cell, media) if bound.column.media else _characters_of(cell) for cell in cells
+            )
+            lengths += np.fromiter(measured, np.int64, len(rows))
     return lengths if found else None
 
 
-def _length(cell: Any) -> int:
+def _characters_of(cell: Any) -> int:
     return len(cell) if isinstance(cell, str | bytes) else 0
+
+
+def _bytes_of(cell: Any, media: Media) -> int:
+    if cell is None:
+        return 0
+    try:
+        return media.source(cell).size()
+    except CellError:
+        return 0

@@ -7,21 +7,26 @@ import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from pydantic import Field, model_validator
 
 from sensorium.config import Config
+from sensorium.data.column import Profile
 from sensorium.data.infer import profile, useless
-from sensorium.data.media import Media, sniff
-from sensorium.data.table import Table
+from sensorium.data.media import Media, Source, sniff
+from sensorium.data.table import Table, TableColumn
 from sensorium.data.tabular import days, label_of, number
 from sensorium.data.text import TextColumn
 from sensorium.errors import CellError, TableError
 
 Rows = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+Keys = npt.NDArray[np.uint8]
 
 PARTS = ("train", "validation", "test")
 _PART_OF = {
@@ -30,6 +35,10 @@ _PART_OF = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _BINS = 10  # a number is stratified in tenths
+_LOOKED_AT = 200  # cells that say whether a column of strings holds paths of media
+_HASH_BYTES = 16
+_ROWS_AT_ONCE = 8192
+_COLUMNS_AT_ONCE = 32  # hashed together: a table of thousands of columns needs no more memory
 
 
 class SplitConfig(Config):
@@ -54,11 +63,16 @@ class SplitConfig(Config):
         return self
 
 
-def split(table: Table, config: SplitConfig, stratify_by: str | None = None) -> dict[str, Rows]:
+def split(
+    table: Table,
+    config: SplitConfig,
+    stratify_by: str | None = None,
+    inputs: Iterable[str] | None = None,
+) -> dict[str, Rows]:
     """Divides the rows of a table.
 
-    Rows of one group stay on one side, and without a group so do rows whose texts and media are all the
-    same (except with `time`). The result depends on the seed and on what the rows hold, not on their order,
+    Rows of one group stay on one side, and without a group so do rows that hold a text or media and agree
+    in every input, numbers and categories too (except with `time`). The result depends on the seed and on what the rows hold, not on their order,
     but for rows that agree in everything.
 
     Args:
@@ -66,6 +80,7 @@ def split(table: Table, config: SplitConfig, stratify_by: str | None = None) -> 
         config: how to divide them.
         stratify_by: the column to stratify by when the recipe names none, usually the target; left out
             where it cannot apply.
+        inputs: the table columns of the inputs; default: all but those that say the part or the stratum.
 
     Returns:
         "train", "validation" and "test" → positions `(n,)` int64, ascending. Every row is in one of them.
@@ -74,17 +89,20 @@ def split(table: Table, config: SplitConfig, stratify_by: str | None = None) -> 
         TableError: when a column is missing or the rows cannot be divided so.
     """
     named = [config.column, config.stratify, config.group, config.time]
-    table.require([name for name in [*named, stratify_by] if name])
+    asides = (config.column, config.stratify, stratify_by)
+    sources = [name for name in table.names if name not in asides] if inputs is None else list(inputs)
+    table.require([name for name in [*named, stratify_by, *sources] if name is not None])
     stratify = config.stratify or (None if config.time else stratify_by)
     if config.column is None:
         everything = np.arange(len(table), dtype=np.int64)
         wanted = {"test": config.test, "validation": config.validation}
-        return _divide(table, everything, config, wanted, stratify)
+        return _divide(table, everything, config, wanted, stratify, sources)
     parts = _given_parts(table, config.column)
     if not len(parts["train"]):
         raise TableError(f"column {config.column!r} of {table.source} has no row of value 'train'")
     if not len(parts["validation"]) and config.validation:
-        drawn = _divide(table, parts["train"], config, {"validation": config.validation}, stratify)
+        wanted = {"validation": config.validation}
+        drawn = _divide(table, parts["train"], config, wanted, stratify, sources)
         parts = {"train": drawn["train"], "validation": drawn["validation"], "test": parts["test"]}
     if config.group:
         _check_groups(table, parts, config.group)
@@ -122,7 +140,8 @@ def duplicates(
     """Finds content on two sides of a split: whole rows, and single texts and media.
 
     Texts are compared in NFKC, small letters and single spaces; media by the BLAKE2b digest of their
-    content. Cells are read one at a time; those that cannot be read are not compared.
+    content, of which a file is read only if another has its size. Cells that cannot be read are not
+    compared.
 
     Args:
         table: the rows.
@@ -133,71 +152,195 @@ def duplicates(
     Returns:
         One report for each pair of parts and each column (or whole row) that has any.
     """
+    wanted = _flags(table, np.concatenate([np.asarray(parts.get(part, ()), np.int64) for part in PARTS]))
     names = list(dict.fromkeys(columns))
-    cells = {name: table.column(name) for name in names}
-    single = [name for name in names if len(names) > 1 and is_content(table, name)]
-    seen: dict[tuple[str, str], dict[bytes, int]] = defaultdict(dict)  # column and part → content → first row
-    found: dict[tuple[str, str, str], list[tuple[int, int]]] = defaultdict(list)
-    for part in PARTS:
+    whole = _WholeRows(len(table))
+    compared: dict[str, tuple[Keys, Flags]] = {}
+    for name in names:
+        seen = profile(table, name)
+        content = _contents(table, seen, wanted, media)
+        whole.add(content)
+        if len(names) > 1 and _is_content(seen):
+            compared[name] = content.keys, content.present
+    compared[""] = whole.keys(), whole.present & ~whole.unreadable
+    reports = []
+    for name, (keys, comparable) in sorted(compared.items()):
+        found = _on_two_sides(keys, comparable, parts)
+        reports += [
+            DuplicateReport(name, *sides, len(found[sides]), found[sides][:5]) for sides in sorted(found)
+        ]
+    return reports
+
+
+def _on_two_sides(
+    keys: Keys, comparable: Flags, parts: Mapping[str, Rows]
+) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Earlier and later part → pairs of rows with the same key: the first in the one, each in the other."""
+    cells, width = keys.tobytes(), keys.shape[1]
+    seen: dict[str, dict[bytes, int]] = {part: {} for part in PARTS}
+    found: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for place, part in enumerate(PARTS):
         for row in map(int, parts.get(part, ())):
-            keys = {name: _content(cells[name][row], media) for name in names}
-            for name, key in [
-                ("", _whole_row(list(keys.values()))),
-                *((name, keys[name]) for name in single),
-            ]:
-                if not key:
-                    continue
-                for earlier in PARTS[: PARTS.index(part)]:
-                    if key in seen[name, earlier]:
-                        found[name, earlier, part].append((seen[name, earlier][key], row))
-                seen[name, part].setdefault(key, row)
-    return [DuplicateReport(*place, len(found[place]), found[place][:5]) for place in sorted(found)]
+            if not comparable[row]:
+                continue
+            key = cells[row * width : (row + 1) * width]
+            for earlier in PARTS[:place]:
+                if key in seen[earlier]:
+                    found[earlier, part].append((seen[earlier][key], row))
+            seen[part].setdefault(key, row)
+    return found
 
 
-def is_content(table: Table, name: str) -> bool:
+def _is_content(seen: Profile) -> bool:
     """True for columns of texts and media; equal numbers and categories in two rows mean nothing."""
-    seen = profile(table, name)
-    if seen.media or seen.kind in ("binary", "struct"):
+    if _holds_media(seen):
         return True
     return useless(seen) is None and TextColumn.recognise(seen) is not None
 
 
-def _whole_row(keys: Sequence[bytes | None]) -> bytes | None:
-    known = [key for key in keys if key is not None]
-    if len(known) < len(keys) or not any(known):  # something unreadable, or nothing there: nothing to compare
-        return None
-    return _hash(known)
+def _holds_media(seen: Profile) -> bool:
+    """Whether cells are contents or paths of media, as far as the ones looked at tell."""
+    if seen.media or seen.kind in ("binary", "struct"):
+        return True
+    if seen.kind not in ("string", "dictionary"):
+        return False
+    looked_at = [value for value in seen.values[:_LOOKED_AT] if isinstance(value, str)]
+    return 2 * sum(map(_is_media, looked_at)) > len(looked_at)
 
 
-def _content(cell: Any, media: Media) -> bytes | None:
-    """16 bytes that equal contents share; empty for a missing cell, None for an unreadable one."""
-    if cell is None:
-        return b""
-    if isinstance(cell, bytes | Mapping) or (isinstance(cell, str) and _is_media(cell)):
+class _Contents(NamedTuple):
+    """What the cells of a column hold, comparable at a glance.
+
+    Attributes:
+        keys: `(rows, width)`, the same for the same content; zeros where there is nothing to compare.
+        present: `(rows,)`, whether a cell was there, asked for and readable.
+        unreadable: `(rows,)`, whether a cell was there and could not be read.
+    """
+
+    keys: Keys
+    present: Flags
+    unreadable: Flags
+
+
+class _WholeRows:
+    """Keys of whole rows, taken in column by column; columns of one table always in the same order."""
+
+    def __init__(self, count: int) -> None:
+        self.present = np.zeros(count, dtype=np.bool_)  # in any column
+        self.unreadable = np.zeros(count, dtype=np.bool_)  # in any column
+        self._waiting = [np.zeros((count, 1), dtype=np.uint8)]
+
+    def add(self, content: _Contents) -> None:
+        self.present |= content.present
+        self.unreadable |= content.unreadable
+        self._waiting.append(content.keys)
+        if len(self._waiting) > _COLUMNS_AT_ONCE:
+            self._waiting = [self.keys()]
+
+    def keys(self) -> Keys:
+        """`(rows, 16)`, the same for rows that agree in every column so far."""
+        digests = []
+        for start in range(0, len(self.present), _ROWS_AT_ONCE):
+            block = np.concatenate([keys[start : start + _ROWS_AT_ONCE] for keys in self._waiting], axis=1)
+            cells, width = block.tobytes(), block.shape[1]
+            digests += [_hash(cells[at : at + width]) for at in range(0, len(cells), width)]
+        return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), _HASH_BYTES)
+
+
+def _contents(table: Table, seen: Profile, wanted: Flags, media: Media | None) -> _Contents:
+    """The contents of a column in the rows wanted; without `media`, paths are compared as they are written."""
+    cells, kind = table.column(seen.name), table.schema.field(seen.name).type
+    if seen.kind in ("integer", "boolean", "float") and not pa.types.is_decimal(kind):
+        return _number_contents(cells, kind, wanted)
+    if media is not None and _holds_media(seen):
+        return _media_contents(cells, wanted, media)
+    keys = [b""] * len(cells)
+    for row, cell in _asked(cells, wanted):
+        keys[row] = _hash(_normalised(cell))
+    return _found(keys, np.zeros(len(keys), dtype=np.bool_))
+
+
+def _number_contents(cells: TableColumn, kind: pa.DataType, wanted: Flags) -> _Contents:
+    dtype: type[np.generic] = np.float64 if pa.types.is_floating(kind) else np.int64
+    dtype = np.uint64 if pa.types.is_unsigned_integer(kind) else dtype
+    values = list(cells)
+    present = np.array([value is not None for value in values], dtype=np.bool_) & wanted
+    numbers = np.array([0 if value is None else value for value in values], dtype=dtype)
+    numbers[~present] = 0
+    bits = (numbers + dtype(0)).view(np.uint8).reshape(len(values), 8)  # -0.0 + 0.0 is 0.0
+    keys = np.concatenate([present[:, None].astype(np.uint8), bits], axis=1)
+    return _Contents(keys, present, np.zeros_like(present))
+
+
+def _media_contents(cells: TableColumn, wanted: Flags, media: Media) -> _Contents:
+    """Digests of contents; of a file whose size no other file has, the size alone stands for it."""
+    keys = [b""] * len(cells)
+    unreadable = np.zeros(len(cells), dtype=np.bool_)
+    sizes: dict[int, int] = {}  # row of a file → its size
+    owner: dict[int, Path | None] = {}  # size → the one file that has it, None when several do
+    for row, cell in _asked(cells, wanted):
         try:
-            return bytes.fromhex(media.source(cell).digest())[:16]
+            source = media.source(cell)
+            size = source.size()
+            if isinstance(source.content, bytes):
+                keys[row] = _digest(source)
+                owner[size] = None
+            else:
+                sizes[row] = size
+                owner[size] = source.content if owner.get(size, source.content) == source.content else None
         except CellError:
-            return None
-    return _hash([_normalised(cell)])
+            unreadable[row] = True
+    compared = np.zeros_like(wanted)
+    for row, size in sizes.items():
+        compared[row] = owner[size] is None
+        keys[row] = _hash(f"the one file of {size} bytes".encode())
+    for row, cell in _asked(cells, compared):
+        try:
+            keys[row] = _digest(media.source(cell))
+        except CellError:
+            unreadable[row] = True
+    return _found(keys, unreadable)
+
+
+def _asked(cells: TableColumn, wanted: Flags) -> Iterator[tuple[int, Any]]:
+    """Row and cell, in order, where a cell is wanted and there."""
+    for row, (cell, asked) in enumerate(zip(cells, wanted.tolist(), strict=True)):
+        if asked and cell is not None:
+            yield row, cell
+
+
+def _found(hashes: Sequence[bytes], unreadable: Flags) -> _Contents:
+    """Contents from a hash a row, b"" where there is none."""
+    nothing = bytes(1 + _HASH_BYTES)
+    joined = b"".join(b"\1" + one if one else nothing for one in hashes)
+    keys = np.frombuffer(joined, dtype=np.uint8).reshape(len(hashes), len(nothing))
+    return _Contents(keys, keys[:, 0] == 1, unreadable)
 
 
 def _normalised(cell: Any) -> bytes:
     if isinstance(cell, bytes):
         return cell
-    text = unicodedata.normalize("NFKC", cell if isinstance(cell, str) else repr(cell)).casefold()
-    return " ".join(text.split()).encode(errors="replace")
+    if not isinstance(cell, str):
+        return repr(cell).encode(errors="replace")
+    return " ".join(unicodedata.normalize("NFKC", cell).casefold().split()).encode(errors="replace")
 
 
-def _hash(parts: Iterable[bytes]) -> bytes:
-    total = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        total.update(len(part).to_bytes(8, "little"))
-        total.update(part)
-    return total.digest()
+def _digest(source: Source) -> bytes:
+    return bytes.fromhex(source.digest())[:_HASH_BYTES]
+
+
+def _hash(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_HASH_BYTES).digest()
 
 
 def _is_media(cell: str) -> bool:
     return cell[:5].lower() == "data:" or ("\n" not in cell and bool(sniff(b"", cell)))
+
+
+def _flags(table: Table, rows: Rows) -> Flags:
+    flags = np.zeros(len(table), dtype=np.bool_)
+    flags[rows] = True
+    return flags
 
 
 def _given_parts(table: Table, column: str) -> dict[str, Rows]:
@@ -242,7 +385,12 @@ class _Unit(NamedTuple):
 
 
 def _divide(
-    table: Table, rows: Rows, config: SplitConfig, shares: Mapping[str, float], stratify: str | None
+    table: Table,
+    rows: Rows,
+    config: SplitConfig,
+    shares: Mapping[str, float],
+    stratify: str | None,
+    inputs: Sequence[str],
 ) -> dict[str, Rows]:
     """Draws the wanted parts out of `rows`; what is left is for training."""
     counts = {part: max(1, round(len(rows) * share)) for part, share in shares.items() if share}
@@ -254,7 +402,7 @@ def _divide(
     if config.time:
         units = [_Unit([row], "") for row in _by_time(table, rows, config.time)]
         return _cut_latest(units, counts)
-    units = _units(table, rows, config, stratify)
+    units = _units(table, rows, config, stratify, inputs)
     if len(units) <= len(counts):
         what = f"groups in column {config.group!r}" if config.group else "different rows"
         raise TableError(
@@ -268,13 +416,17 @@ def _divide(
     return _positions({**parts, "train": units})
 
 
-def _units(table: Table, rows: Rows, config: SplitConfig, stratify: str | None) -> list[_Unit]:
+def _units(
+    table: Table, rows: Rows, config: SplitConfig, stratify: str | None, inputs: Sequence[str]
+) -> list[_Unit]:
     """Rows that stay together, in an order that their content and the seed decide."""
     strata = _strata(table, rows, stratify) if stratify else {}
-    together = _groups(table, rows, config.group) if config.group else _equal_rows(table, rows)
+    together = _equal_rows(table, rows, inputs)
+    if config.group:
+        together = _groups(table, together, config.group)
     members: dict[bytes, list[int]] = defaultdict(list)
     for row, key in together:
-        members[_hash([str(config.seed).encode(), key])].append(row)
+        members[_hash(b"%d %b" % (config.seed, key))].append(row)
     units = []
     for key in sorted(members):
         inside = Counter(strata.get(row, "") for row in members[key])
@@ -282,30 +434,43 @@ def _units(table: Table, rows: Rows, config: SplitConfig, stratify: str | None) 
     return units
 
 
-def _groups(table: Table, rows: Rows, column: str) -> Iterator[tuple[int, bytes]]:
+def _groups(table: Table, together: Iterable[tuple[int, bytes]], column: str) -> Iterator[tuple[int, bytes]]:
     """Row and key of its group; a row without a group stands for itself and its equals."""
-    cells = table.column(column)
-    for row, key in _equal_rows(table, rows):
-        yield row, key if cells[row] is None else b"group " + repr(cells[row]).encode(errors="replace")
+    groups = list(table.column(column))
+    for row, key in together:
+        yield row, key if groups[row] is None else b"group " + repr(groups[row]).encode(errors="replace")
 
 
-def _equal_rows(table: Table, rows: Rows) -> Iterator[tuple[int, bytes]]:
-    """Row and key of its texts and media; rows without any get a key of their own."""
-    columns = {name: table.column(name) for name in table.names}
-    content = [cells for name, cells in columns.items() if is_content(table, name)]
+def _equal_rows(table: Table, rows: Rows, inputs: Sequence[str]) -> Iterator[tuple[int, bytes]]:
+    """Row and key of its inputs; rows without any text or media get a key of their own.
+
+    Few numbers and categories agree in many rows by chance alone: such rows are not the same thing twice.
+    """
+    wanted = _flags(table, rows)
+    whole = _WholeRows(len(table))
+    tied = np.zeros_like(wanted)
+    named = set(inputs)
+    for name in (one for one in table.names if one in named):
+        seen = profile(table, name)
+        content = _contents(table, seen, wanted, None)
+        whole.add(content)
+        if _is_content(seen):
+            tied |= content.present
+    keys = whole.keys()
+    if not tied[rows].all():
+        for name in (one for one in table.names if one not in named):
+            whole.add(_contents(table, profile(table, name), wanted, None))
+        keys = np.where(tied[:, None], keys, whole.keys())
     met: Counter[bytes] = Counter()
-    for row in map(int, rows):
-        if any(cells[row] is not None for cells in content):
-            yield row, _hash(_normalised(cells[row]) for cells in content)
-            continue
-        key = _hash(_normalised(cells[row]) for cells in columns.values())
-        yield row, key + str(met[key]).encode()
+    for row in rows.tolist():
+        key = keys[row].tobytes()
+        yield row, key if tied[row] else key + b"%d" % met[key]
         met[key] += 1
 
 
 def _strata(table: Table, rows: Rows, column: str) -> dict[int, str]:
     """Row → stratum: the label, or for a number with many values the tenth that it falls in."""
-    cells = table.column(column)
+    cells = list(table.column(column))
     values = {row: cells[row] for row in rows.tolist()}
     labels = {row: "missing" if value is None else f"label {_text(value)}" for row, value in values.items()}
     numbers = {row: value for row, value in values.items() if isinstance(value, int | float)}

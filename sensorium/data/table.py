@@ -6,6 +6,7 @@ import difflib
 import glob
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, overload
@@ -197,6 +198,8 @@ class Table:
 
 def _from_path(text: str, root: Path | None) -> Table:
     path = Path(text)
+    if re.match(r"[a-z][a-z0-9+]+:/", text):
+        raise TableError(f"{text[:100]}: URLs are not fetched; bring the file here first, and name its path")
     if not path.exists() and any(mark in text for mark in "*?["):
         found = sorted(Path(one) for one in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns
         if not found:

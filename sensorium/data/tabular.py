@@ -113,13 +113,16 @@ class CategoryColumn(Column):
     Attributes:
         labels: the C labels known.
         counts: how many training rows have each of them.
+        kind: what the cells were: "integer", "boolean", "float" or "text" (which dates and mixtures are too).
+        classes: `(C,)` the labels in that type: int64 (uint64 where they are too large for it), bool,
+            float64 or text.
     """
 
     Config: ClassVar[type[CategoryConfig]] = CategoryConfig
 
     def __init__(self, config: CategoryConfig) -> None:
         self.config = config
-        self._set([], [])
+        self._set([], [], "text")
 
     @property
     def size(self) -> int:
@@ -147,13 +150,15 @@ class CategoryColumn(Column):
     def fit(self, cells: Iterable[Any]) -> None:
         """Learns the labels; cells that cannot be one are left for `decode` to report."""
         counts: Counter[str] = Counter()
+        types: set[type] = set()
         for cell in cells:
             try:
                 counts[label_of(cell)] += 1
             except CellError:
                 continue
+            types.add(type(cell))
         labels = _frequent(counts, self.config.min_count)[: self.config.max_categories]
-        self._set(labels, [counts[label] for label in labels])
+        self._set(labels, [counts[label] for label in labels], _kind_of(types))
 
     def decode(self, cell: Any) -> Array:
         return np.array([self._codes.get(label_of(cell), 0)], dtype=np.int64)
@@ -166,13 +171,15 @@ class CategoryColumn(Column):
         return self.labels[code - 1] if code else OTHER
 
     def state(self) -> dict[str, Any]:
-        return {"labels": list(self.labels), "counts": list(self.counts)}
+        return {"labels": list(self.labels), "counts": list(self.counts), "kind": self.kind}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self._set(list(state["labels"]), list(state["counts"]))
+        # models saved before the kind was kept gave their labels as text
+        self._set(list(state["labels"]), list(state["counts"]), state.get("kind", "text"))
 
-    def _set(self, labels: list[str], counts: list[int]) -> None:
-        self.labels, self.counts = labels, counts
+    def _set(self, labels: list[str], counts: list[int], kind: str) -> None:
+        self.labels, self.counts, self.kind = labels, counts, kind
+        self.classes = _in_kind(labels, kind)
         self._codes = {label: code for code, label in enumerate(labels, start=1)}
 
 
@@ -331,6 +338,24 @@ def label_of(cell: Any) -> str:
     raise CellError(
         f"a {type(cell).__name__} where a label is wanted", "give text, a number or true and false"
     )
+
+
+def _kind_of(types: set[type]) -> str:
+    """The type that all labels share, in a word."""
+    if types == {bool}:
+        return "boolean"
+    if types == {int}:
+        return "integer"
+    return "float" if types and types <= {int, float} else "text"
+
+
+def _in_kind(labels: Sequence[str], kind: str) -> Array:
+    if kind == "boolean":
+        return np.array([label == "true" for label in labels], dtype=np.bool_)
+    if kind == "integer":
+        numbers = [int(label) for label in labels]
+        return np.array(numbers, dtype=np.uint64 if max(numbers, default=0) >= 2**63 else np.int64)
+    return np.array(labels, dtype=np.float64 if kind == "float" else np.str_)
 
 
 def is_whole(profile: Profile) -> bool:

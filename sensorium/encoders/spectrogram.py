@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sensorium.data.audio import AudioColumn
 
 FLOOR = 1e-8
-"""Least power that the logarithm sees: 80 dB below a full-scale sine's peak."""
+"""Least power that the logarithm sees: 74 dB below that of a full-scale sine in its bin, 1/4."""
 
 
 class LogMelConfig(Config):
@@ -175,6 +175,7 @@ class SpecMask(nn.Module):
 
 def _span(length: Tensor, most: Tensor, size: int) -> Tensor:
     """`(B, size)` bool: in each row a run of 0 to `most` places, evenly drawn, within the first `length`."""
+    most = most.floor()  # a part of a place must not become a whole one
     draws = torch.rand(2, len(length), device=length.device)
     run = (draws[0] * (most + 1)).floor()
     start = (draws[1] * (length - run + 1)).floor()

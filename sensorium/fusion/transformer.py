@@ -1,8 +1,9 @@
 """Fusions in which tokens look at tokens: all at all, input at input, and through a bottleneck.
 
-Their tokens `(B, Σ min(L_m, max_tokens), H)` and columns `(B, H)` know of the other inputs; a column is the
-mean of its input's tokens. An absent input enters as its single absent token; in `transformer` and
-`cross_attention` the others look at it, and so know that the input is missing.
+Their tokens `(B, Σ min(L_m, max_tokens), H)` know of the other inputs; their columns `(B, H)` do not: a
+column is the mean of its input's tokens before any has looked at another. An absent input enters as its
+single absent token; in `transformer` and `cross_attention` the others look at it, and so know that the input
+is missing.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class TransformerFusion(nn.Module):
         joined = _join([summary, *sequences])
         parts = self.transformer(*joined).split([1, *(each.mask.shape[1] for each in sequences)], dim=1)
         mixed = [Tokens(part, each.mask) for part, each in zip(parts[1:], sequences, strict=True)]
-        return gather(tokens, parts[0].squeeze(1), mixed, columns_of(mixed))
+        return gather(tokens, parts[0].squeeze(1), mixed, columns_of(sequences))
 
 
 class CrossAttentionConfig(SequenceConfig):
@@ -70,7 +71,7 @@ class CrossAttention(nn.Module):
     Z_{n→m} is m's tokens after `layers` blocks of attention with queries from m and keys and values from n as
     it was before any block. What m saw, [Z_{n→m} for all n ≠ m], is projected back to H and passes one
     transformer block; with one input there is nothing to see and it is its own tokens that pass.
-    vector = f([c_1; …; c_M]), c_m the mean of the result and f linear, GELU and dropout; `(B, H)`.
+    vector = f([r_1; …; r_M]), r_m the mean of the result and f linear, GELU and dropout; `(B, H)`.
 
     There are M·(M - 1) pairs, each with blocks of its own: weights grow with the square of M. The blocks
     of `bottleneck` grow with M, and those of `transformer` stay as they are.
@@ -94,8 +95,8 @@ class CrossAttention(nn.Module):
             Tokens(viewer(own, sequences[:index] + sequences[index + 1 :]), own.mask)
             for index, (own, viewer) in enumerate(zip(sequences, self.viewers, strict=True))
         ]
-        columns = columns_of(mixed)
-        return gather(tokens, self.hidden(columns.flatten(start_dim=1)), mixed, columns)
+        vector = self.hidden(columns_of(mixed).flatten(start_dim=1))
+        return gather(tokens, vector, mixed, columns_of(sequences))
 
 
 class _Viewer(nn.Module):
@@ -182,9 +183,10 @@ class Bottleneck(nn.Module):
     """Bottleneck fusion: in each layer [z_m; s_m] = block_m([z_m; s]) for every input m; s = mean of s_m.
 
     z_m are the tokens of input m and s the `bottleneck` shared tokens, learned at the start: what one input
-    tells another must pass through them. vector = mean over the present inputs of c_m, `(B, H)`: a linear
-    head gives then the mean of its answers for every input. Both means run over the inputs that a row has, so
-    an absent input touches nothing but its own tokens and column; in a row without any, all count.
+    tells another must pass through them. vector = mean over the present inputs of the mean of z_m, `(B, H)`:
+    a linear head gives then the mean of its answers for every input. Both means over inputs count those that
+    a row has, so an absent input touches nothing but its own tokens and column; in a row without any, all
+    count.
 
     Attention costs the square of each input's length, not of their sum.
 
@@ -203,7 +205,7 @@ class Bottleneck(nn.Module):
         self.norm = nn.LayerNorm(config.width)
 
     def forward(self, tokens: dict[str, Tokens], present: Tensor) -> Fused:
-        mixed = self.sequences(tokens)
+        mixed = sequences = self.sequences(tokens)
         shared = _for_every_row(self.shared, present)
         weights = mean_weights(present)
         for layer in self.layers:
@@ -211,8 +213,8 @@ class Bottleneck(nn.Module):
             values = weighted_sum(weights, told.flatten(start_dim=2)).view_as(shared.values)
             shared = Tokens(values, shared.mask)
         mixed = [Tokens(where_real(self.norm(values), mask), mask) for values, mask in mixed]
-        columns = columns_of(mixed)
-        return gather(tokens, weighted_sum(weights, columns), mixed, columns)
+        vector = weighted_sum(weights, columns_of(mixed))
+        return gather(tokens, vector, mixed, columns_of(sequences))
 
 
 class _Exchange(nn.Module):

@@ -70,6 +70,7 @@ class CategoryHead(Head):
         _check_classes(column.labels)
         self.config = config
         self.labels = list(column.labels)
+        self.classes = column.classes
         self.register_buffer("weights", _class_weights(config, column), persistent=False)
         self.layers = layers(config, dim, len(self.labels))
 
@@ -94,10 +95,8 @@ class CategoryHead(Head):
         return {"codes": probabilities.argmax(dim=-1) + 1, "probabilities": probabilities}
 
     def answers(self, predicted: dict[str, Array]) -> dict[str, list[Any] | Array]:
-        """`prediction`: N labels; `probability_<label>`: `(N,)` float32 for each label."""
-        answers: dict[str, list[Any] | Array] = {
-            "prediction": [self.labels[code - 1] for code in predicted["codes"]]
-        }
+        """`prediction`: `(N,)` labels in the table's type; `probability_<label>`: `(N,)` float32 for each."""
+        answers: dict[str, list[Any] | Array] = {"prediction": self.classes[predicted["codes"] - 1]}
         for position, label in enumerate(self.labels):
             answers[f"probability_{label}"] = predicted["probabilities"][:, position]
         return answers

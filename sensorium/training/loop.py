@@ -120,12 +120,14 @@ class Trainer:
             for name in self.model.outputs
         }
         learner = self.state.learner.train()
-        total, scores = 0.0, torch.zeros(len(self.model.inputs), device=self.state.device)
+        total, reported = 0.0, 0.0
+        scores = torch.zeros(2, len(self.model.inputs), device=self.state.device)
         for batch in batches:
             for part in _micro_batches(batch, self.micro_batch):
-                loss, own = learner(part, counts)
+                loss, main, own = learner(part, counts)
                 self.state.accelerator.backward(loss)
                 total += float(loss.detach())
+                reported += float(main)
                 scores += own
         if not math.isfinite(total):
             raise SensoriumError(
@@ -134,7 +136,7 @@ class Trainer:
             )
         learner.balance_gradients(scores)
         self.state.update()
-        return total
+        return reported
 
     def _steps(self) -> Iterator[list[Batch]]:
         """The batches of this epoch that are still to be trained on, one list an optimizer step."""

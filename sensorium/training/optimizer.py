@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,15 +16,26 @@ from sensorium.sections import OptimizerConfig
 DEFAULT_LR = {"adamw": 1e-3, "sgd": 0.05, "lion": 1e-4, "muon": 1e-3}
 
 
-def build_optimizers(config: OptimizerConfig, model: nn.Module) -> list[Optimizer]:
-    """The optimizers of a model; Muon needs a second one for what is not a matrix.
+def build_optimizers(
+    config: OptimizerConfig, model: nn.Module, hidden: Iterable[nn.Module]
+) -> list[Optimizer]:
+    """The optimizers of a model; Muon needs a second one for what is not a hidden layer's matrix.
 
     Weight decay is left off vectors (biases, norms, absent tokens), as is usual. Muon (Jordan 2024;
     Liu et al. 2025, arXiv:2502.16982, for the scale that lets it share AdamW's learning rate) takes the
-    matrices of hidden layers; embeddings, convolutions and vectors go to AdamW.
+    weights of linear and recurrent layers in the parts named by `hidden`, where they have more than one row
+    and one column. All else goes to AdamW: embeddings and label tables, positions, marks and other learned
+    tokens, convolutions, vectors, and every layer outside of `hidden`.
+
+    Args:
+        config: kind, learning rate and weight decay.
+        model: all that is trained.
+        hidden: its parts that lie between the inputs and the outputs' heads: the encoders and the fusion.
     """
     lr = config.lr or DEFAULT_LR[config.kind]
-    matrices, others = _parameters(model) if config.kind == "muon" else ([], list(model.parameters()))
+    matrices = hidden_matrices(hidden) if config.kind == "muon" else []
+    taken = {id(parameter) for parameter in matrices}
+    others = [parameter for parameter in model.parameters() if id(parameter) not in taken]
     groups = [
         {"params": [p for p in others if p.dim() >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
@@ -68,14 +80,13 @@ def _one_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: fl
     return torch.optim.AdamW(groups, lr=lr)
 
 
-def _parameters(model: nn.Module) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Matrices of hidden layers, and everything else."""
-    embeddings = {
-        id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding | nn.EmbeddingBag)
-    }
-    matrices: list[nn.Parameter] = []
-    others: list[nn.Parameter] = []
-    for parameter in model.parameters():
-        hidden = parameter.dim() == 2 and id(parameter) not in embeddings
-        (matrices if hidden else others).append(parameter)
-    return matrices, others
+def hidden_matrices(parts: Iterable[nn.Module]) -> list[nn.Parameter]:
+    """The weights of linear and recurrent layers that have more than one row and one column."""
+    layers = (module for part in parts for module in part.modules())
+    return [
+        parameter
+        for layer in layers
+        if isinstance(layer, nn.Linear | nn.RNNBase)
+        for parameter in layer.parameters(recurse=False)
+        if parameter.dim() == 2 and min(parameter.shape) > 1
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 
 from sensorium.errors import SensoriumError
 from sensorium.model import Model
@@ -79,7 +80,7 @@ class TrainingState:
         columns = {name: bound.column for name, bound in prepared.loader.inputs.items()}
         self.model = Model(prepared.recipe, columns, targets).to(self.device)
         learner = Learner(prepared.recipe, self.model, targets).to(self.device)
-        optimizers = build_optimizers(config.optimizer, learner)
+        optimizers = build_optimizers(config.optimizer, learner, [self.model.encoders, self.model.fusion])
         self.schedule = config.optimizer
         self.peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
         prepared_parts = self.accelerator.prepare(learner, *optimizers)
@@ -109,7 +110,9 @@ class TrainingState:
     def update(self) -> None:
         """One optimizer step from the gradients that were gathered."""
         if self.schedule.clip is not None:
-            self.accelerator.clip_grad_norm_(self.learner.parameters(), self.schedule.clip)
+            # Apart: large gradients of the extra heads must not shorten the model's step.
+            for part in (self.model, self.learner.heads):
+                self.accelerator.clip_grad_norm_(list(part.parameters()), self.schedule.clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
@@ -150,8 +153,26 @@ class TrainingState:
         return sum(parameter.numel() for parameter in self.model.parameters())
 
 
-def _ema(decay: float) -> Any:
-    return get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+def _ema(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """How `AveragedModel` moves its weights towards the model's: by 1 - min(decay, (1 + n) / (10 + n)).
+
+    n counts the averaged steps and is part of the checkpoint. The smaller decay at the start lets the
+    average forget the first weights in short runs too; a decay of 0.999 is reached at n = 8990.
+
+    Source: `num_updates` of TensorFlow's `tf.train.ExponentialMovingAverage`. What is not a floating point
+    number, as a count of batches, is copied.
+    """
+
+    @torch.no_grad()
+    def move(averages: Sequence[Tensor], currents: Sequence[Tensor], averaged: Tensor | int) -> None:
+        number = int(averaged)
+        share = 1 - min(decay, (1 + number) / (10 + number))
+        if averages[0].is_floating_point():  # all are of one type
+            torch._foreach_lerp_(list(averages), list(currents), share)
+        else:
+            torch._foreach_copy_(list(averages), list(currents))
+
+    return move
 
 
 def threads() -> int:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from sensorium.data.audio import AudioColumn
 from sensorium.data.cache import Cache
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.data.image import ImageColumn
+from sensorium.data.kept import KeptTexts
 from sensorium.data.loader import (
     BadCell,
     BoundColumn,
@@ -28,7 +29,7 @@ from sensorium.data.loader import (
 )
 from sensorium.data.media import Media
 from sensorium.data.table import Table, read_table
-from sensorium.data.tabular import NumberColumn
+from sensorium.data.tabular import CategoriesColumn, CategoryColumn, NumberColumn
 from sensorium.data.text import TextColumn
 from sensorium.errors import CellError, SensoriumError
 from tests import made
@@ -235,6 +236,91 @@ def test_a_plan_holds_every_row_once(
         assert [row for batch in plan for row in batch.tolist()] == rows
 
 
+KEPT: dict[str, tuple[Column, list[Any]]] = {
+    "number": (NumberColumn(NumberColumn.Config(scale="none")), [1.0, "many", None, 4.0]),
+    "category": (CategoryColumn(CategoryColumn.Config()), ["a", b"?", None, "b"]),
+    "categories": (CategoriesColumn(CategoriesColumn.Config()), ["a|b", b"?", None, "b"]),
+    "text": (TextColumn(TextColumn.Config(tokenizer="character")), ["abc", b"\xff", None, "b"]),
+}
+
+
+class Cellwise:
+    """A table of one column whose cells may be of different types, which says how often each is read."""
+
+    names: ClassVar[list[str]] = ["c"]
+    source = "the table"
+
+    def __init__(self, cells: list[Any]) -> None:
+        self.cells, self.read = cells, [0] * len(cells)
+
+    def __len__(self) -> int:
+        return len(self.cells)
+
+    def cell(self, column: str, row: int) -> Any:
+        self.read[row] += 1
+        return self.cells[row]
+
+
+@pytest.mark.parametrize("kind", KEPT)
+def test_what_is_no_media_is_decoded_once(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    column, cells = KEPT[kind]
+    column.fit([cells[0], cells[3]])
+    if kind == "text":
+        cells = [cells[0], 5j, *cells[2:]]
+    bound = {"input": BoundColumn("c", column)}
+    rows = np.array([3, 0, 1, 2, 0])
+    table: Any = Cellwise(cells)
+    loader = Loader(table, bound, {}, Media(None))
+    with monkeypatch.context() as patch:
+        patch.setattr("sensorium.data.kept.MOST_KEPT", 0)
+        plain = Loader(table, bound, {}, Media(None)).batch(rows).inputs["input"]
+    table.read = [0] * 4
+    for epoch in range(3):
+        one = loader.batch(rows[:2]).inputs["input"]
+        whole = loader.batch(rows).inputs["input"]
+        np.testing.assert_array_equal(whole.values, plain.values)
+        np.testing.assert_array_equal(whole.mask, plain.mask)
+        assert whole.values.dtype == plain.values.dtype
+        np.testing.assert_array_equal(one.mask, plain.mask[:2])
+        assert [cell.row for cell in loader.quarantine.cells()] == [1]
+        if not epoch:
+            first = list(table.read)
+    assert (table.read[0], table.read[3]) == (first[0], first[3])
+    assert whole.mask.any(axis=1).tolist() == [True, True, False, False, True]
+    whole.values[:] = 7  # a batch is its taker's own
+    np.testing.assert_array_equal(loader.batch(rows).inputs["input"].values, plain.values)
+
+
+def test_raising_goes_on_raising_where_cells_are_kept() -> None:
+    table = read_table({"n": ["1", "many"]})
+    inputs = {"n": BoundColumn("n", NumberColumn(NumberColumn.Config()))}
+    loader = Loader(table, inputs, {}, Media(None), on_error="raise")
+    for _ in range(2):
+        with pytest.raises(SensoriumError, match="row 1, column n: not a number"):
+            loader.batch(np.arange(2))
+
+
+def test_kept_cells_are_the_same_in_many_threads() -> None:
+    table = read_table({"n": [float(row) for row in range(500)], "t": [f"{row}" for row in range(500)]})
+    text = TextColumn(TextColumn.Config(tokenizer="character"))
+    text.fit(table.column("t"))
+    number = NumberColumn(NumberColumn.Config(scale="none", clip=None))
+    inputs = {"n": BoundColumn("n", number), "t": BoundColumn("t", text)}
+    loader = Loader(table, inputs, {}, Media(None), threads=8)
+    generator = np.random.default_rng(0)
+    for batch in loader.batches([generator.integers(0, 500, 20) for _ in range(200)]):
+        assert batch.inputs["n"].values[:, 0].tolist() == batch.rows.tolist()
+        assert [text.text(ids) for ids in batch.inputs["t"].values] == [str(row) for row in batch.rows]
+
+
+def test_no_more_texts_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sensorium.data.kept.MOST_KEPT", 500)
+    kept = KeptTexts()
+    for row in range(10):
+        kept.put(row, np.zeros(10, dtype=np.int32))
+    assert [row for row in range(10) if kept.get(row) is not None] == [0, 1, 2]
+
+
 def test_a_plan_of_no_rows() -> None:
     for lengths in (None, np.zeros(0, dtype=np.int64)):
         assert plan_batches(np.zeros(0, dtype=np.int64), 4, lengths, np.random.default_rng(0)) == []
@@ -266,6 +352,22 @@ def test_lengths_of_rows() -> None:
     assert lengths is not None
     assert lengths.tolist() == [1, 8, 1]
     assert row_lengths(table, np.arange(3), [number]) is None
+
+
+def test_lengths_of_sounds_are_those_of_their_files(tmp_path: Path) -> None:
+    (tmp_path / "a-long-name.wav").write_bytes(b"1234567")
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret.wav").write_bytes(b"1234567")
+    sound = BoundColumn("s", AudioColumn(AudioColumn.Config()))
+    paths = read_table({"s": ["a-long-name.wav", "nothing.wav", "../secret.wav", None]}, tmp_path)
+    lengths = row_lengths(paths, np.arange(4), [sound])
+    assert lengths is not None
+    assert lengths.tolist() == [7, 0, 0, 0]
+    structs = read_table({"s": [{"bytes": b"123", "path": "x"}, {"bytes": None, "path": "a-long-name.wav"}]})
+    for media, expected in ((Media(tmp_path), [3, 7]), (None, [3, 0])):
+        lengths = row_lengths(structs, np.arange(2), [sound], media)
+        assert lengths is not None
+        assert lengths.tolist() == expected
 
 
 def test_threads_decode_while_the_first_batch_waits() -> None:

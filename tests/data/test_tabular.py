@@ -255,6 +255,39 @@ def test_category_collate_and_state() -> None:
     assert other.decode("a").tolist() == [2]
 
 
+@pytest.mark.parametrize(
+    ("cells", "kind", "classes"),
+    [
+        ([3, 3, -1], "integer", [3, -1]),
+        ([2**63, 2**63, 1], "integer", [2**63, 1]),
+        ([True, False, False], "boolean", [False, True]),
+        ([0.5, 0.5, 2.0], "float", [0.5, 2.0]),
+        ([1, 1, 0.5], "float", [1.0, 0.5]),
+        (["3", "3", "x"], "text", ["3", "x"]),
+        ([3, 3, "x"], "text", ["3", "x"]),
+        ([True, True, 1], "text", ["true", "1"]),
+        ([datetime.date(2024, 5, 31)], "text", ["2024-05-31"]),
+        ([3, 3, b"no label"], "integer", [3]),
+        ([], "text", []),
+    ],
+)
+def test_labels_in_the_type_that_the_cells_had(cells: list[Any], kind: str, classes: list[Any]) -> None:
+    column = category(cells)
+    other = CategoryColumn(CategoryConfig())
+    other.load_state(json.loads(json.dumps(column.state())))
+    for one in (column, other):
+        assert one.kind == kind
+        assert one.classes.tolist() == classes
+        assert [type(label) for label in one.classes.tolist()] == [type(label) for label in classes]
+        assert one.labels == [label_of(label) for label in classes]
+
+
+def test_models_of_before_the_kind_was_kept_have_labels_of_text() -> None:
+    column = CategoryColumn(CategoryConfig())
+    column.load_state({"labels": ["1", "0"], "counts": [2, 1]})
+    assert column.classes.tolist() == ["1", "0"]
+
+
 @given(some.lists(some.text(max_size=2) | some.integers(0, 5) | some.booleans(), min_size=1))
 def test_every_training_label_has_its_own_code(cells: list[Any]) -> None:
     column = category(cells)

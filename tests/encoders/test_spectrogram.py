@@ -177,6 +177,16 @@ def test_masks_hide_one_run_of_bands_and_one_of_time() -> None:
     assert hidden_frames == set(range(40))
 
 
+def test_a_mask_hides_no_more_than_its_share_of_a_short_sound() -> None:
+    torch.manual_seed(0)
+    masks = SpecMask(MaskConfig(bands=0, time=0.2))  # 1.8 of 9 frames: one at most; 0.8 of 4: none
+    values, mask = torch.ones(2, 9, 3), torch.arange(9) < torch.tensor([[9], [4]])
+
+    hidden = torch.stack([(masks(values, mask) == 0).all(dim=2).sum(dim=1) for _ in range(200)])
+
+    assert hidden.amax(dim=0).tolist() == [1, 0]
+
+
 def test_masks_of_no_size_or_in_use_change_nothing() -> None:
     values, mask = torch.randn(2, 9, 6), torch.ones(2, 9, dtype=torch.bool)
 

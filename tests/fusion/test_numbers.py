@@ -284,6 +284,25 @@ def test_one_input_is_itself_where_nothing_is_mixed() -> None:
 
 
 @pytest.mark.parametrize("kind", ["cross_attention", "transformer", "bottleneck"])
+def test_columns_of_mixed_tokens_are_their_projections_and_marks(kind: str) -> None:
+    fusion = FUSIONS[kind](FUSIONS[kind].Config(width=2, heads=1), {"a": 2, "b": 2}, ["kind"]).eval()
+    with torch.no_grad():
+        for layer in fusion.sequences.projection.layers:
+            layer.weight.copy_(torch.eye(2))
+            layer.bias.zero_()
+        fusion.sequences.marks.copy_(torch.tensor([[1.0, 0.0], [0.0, 10.0]]))
+    tokens = {
+        "a": Tokens(
+            torch.tensor([[[1.0, 2.0], [3.0, 6.0], [9.0, 9.0]]]), torch.tensor([[True, True, False]])
+        ),
+        "b": Tokens(torch.tensor([[[5.0, 7.0]]]), torch.tensor([[True]])),
+    }
+    fused = fusion(tokens, BOTH)
+    assert fused.columns["a"].tolist() == [[3, 4]]
+    assert fused.columns["b"].tolist() == [[5, 17]]
+
+
+@pytest.mark.parametrize("kind", ["cross_attention", "transformer", "bottleneck"])
 def test_heads_must_divide_the_width(kind: str) -> None:
     with pytest.raises(ValidationError, match="width 10 must be even and a multiple of heads"):
         FUSIONS[kind].Config(width=10, heads=4)

@@ -64,9 +64,20 @@ class TestCategory:
         assert loss.tolist() == pytest.approx([-math.log(0.75), -math.log(0.5)])
         answers = head.answers(numpy_of(head.predict(fused)))
         assert list(answers) == ["prediction", "probability_b", "probability_a"]
-        assert answers["prediction"] == ["b", "b"]
+        assert answers["prediction"].tolist() == ["b", "b"]
         assert answers["probability_b"].tolist() == pytest.approx([0.75, 0.5])
         assert answers["probability_a"].tolist() == pytest.approx([0.25, 0.5])
+
+    @pytest.mark.parametrize(
+        ("cells", "dtype"),
+        [([1, 1, 0], "i"), ([True, True, False], "b"), ([1.5, 1.5, 2.0], "f"), (["1", "1", "0"], "U")],
+    )
+    def test_labels_come_back_in_the_type_that_they_had(self, cells, dtype):
+        head = made(CategoryHead, cells)
+        answers = head.answers(numpy_of(head.predict(giving(head, [[1.0, 0.0], [0.0, 1.0]]))))
+        assert answers["prediction"].dtype.kind == dtype
+        assert answers["prediction"].tolist() == [cells[0], cells[2]]
+        assert all(isinstance(name, str) for name in answers)
 
     def test_a_class_that_was_not_learned_counts_nowhere(self):
         head = made(CategoryHead, ["b", "b", "a"])
@@ -101,7 +112,7 @@ class TestCategory:
         head = made(CategoryHead, ["a", "b"], hidden=[8])
         vectors = torch.tensor([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
         predicted = learned(head, vectors, raw([[1], [2], [2], [1]]))
-        assert head.answers(predicted)["prediction"] == ["a", "b", "b", "a"]
+        assert head.answers(predicted)["prediction"].tolist() == ["a", "b", "b", "a"]
 
     def test_dropout_acts_on_the_vector_even_without_hidden_layers(self):
         torch.manual_seed(0)

@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch import nn
 
+from sensorium.fusion import FUSIONS
 from sensorium.sections import OptimizerConfig
-from sensorium.training.optimizer import DEFAULT_LR, build_optimizers, learning_rate_factor
+from sensorium.training.optimizer import (
+    DEFAULT_LR,
+    build_optimizers,
+    hidden_matrices,
+    learning_rate_factor,
+)
 
 
 class Small(nn.Module):
@@ -21,6 +27,11 @@ class Small(nn.Module):
         self.hidden = nn.Linear(6, 6)
         self.output = nn.Linear(6, 1)
 
+    @property
+    def inner(self) -> list[nn.Module]:
+        """What lies before the output."""
+        return [self.words, self.hidden]
+
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         values: torch.Tensor = self.output(self.hidden(self.words(ids)).relu())
         return values[:, 0]
@@ -31,7 +42,7 @@ def test_each_lowers_a_loss(kind: str) -> None:
     torch.manual_seed(0)
     model = Small()
     ids, truth = torch.arange(8), torch.linspace(-1, 1, 8)
-    optimizers = build_optimizers(OptimizerConfig(kind=kind, lr=0.02), model)
+    optimizers = build_optimizers(OptimizerConfig(kind=kind, lr=0.02), model, model.inner)
     first = last = 0.0
     for step in range(60):
         loss = (model(ids) - truth).square().mean()
@@ -46,7 +57,7 @@ def test_each_lowers_a_loss(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["adamw", "sgd", "lion", "muon"])
 def test_every_parameter_has_one_optimizer_and_vectors_no_decay(kind: str) -> None:
     model = Small()
-    optimizers = build_optimizers(OptimizerConfig(kind=kind, weight_decay=0.1), model)
+    optimizers = build_optimizers(OptimizerConfig(kind=kind, weight_decay=0.1), model, model.inner)
     groups = [group for optimizer in optimizers for group in optimizer.param_groups]
     held = [id(parameter) for group in groups for parameter in group["params"]]
     assert sorted(held) == sorted(map(id, model.parameters()))
@@ -58,17 +69,32 @@ def test_every_parameter_has_one_optimizer_and_vectors_no_decay(kind: str) -> No
 
 def test_muon_takes_the_hidden_matrices_alone() -> None:
     model = Small()
-    muon, others = build_optimizers(OptimizerConfig(kind="muon"), model)
+    muon, others = build_optimizers(OptimizerConfig(kind="muon"), model, model.inner)
     assert isinstance(muon, torch.optim.Muon)
-    assert {id(p) for p in muon.param_groups[0]["params"]} == {
-        id(model.hidden.weight),
-        id(model.output.weight),
+    assert [id(p) for p in muon.param_groups[0]["params"]] == [id(model.hidden.weight)]
+    left = {id(p) for group in others.param_groups for p in group["params"]}
+    assert {id(model.words.weight), id(model.output.weight)} <= left
+
+
+def test_hidden_matrices_are_those_of_linear_and_recurrent_layers() -> None:
+    transformer = FUSIONS["transformer"](
+        FUSIONS["transformer"].Config(width=4, heads=2, layers=1), {"a": 1, "b": 3}, ["kind"]
+    )
+    names = {id(parameter): name for name, parameter in transformer.named_parameters()}
+    assert {names[id(parameter)] for parameter in hidden_matrices([transformer])} == {
+        "sequences.projection.layers.1.weight",  # that of layers.0 has one column
+        "transformer.blocks.0.projection.weight",
+        "transformer.blocks.0.output.weight",
+        "transformer.blocks.0.feed_forward.1.weight",
+        "transformer.blocks.0.feed_forward.3.weight",
     }
-    assert any(p is model.words.weight for group in others.param_groups for p in group["params"])
+    lstm = nn.LSTM(3, 2)
+    assert [id(p) for p in hidden_matrices([lstm])] == [id(lstm.weight_ih_l0), id(lstm.weight_hh_l0)]
+    assert hidden_matrices([nn.Embedding(3, 3), nn.Conv1d(2, 2, 3), nn.LayerNorm(4)]) == []
 
 
 def test_sgd_without_momentum() -> None:
-    (optimizer,) = build_optimizers(OptimizerConfig(kind="sgd", momentum=0.0), Small())
+    (optimizer,) = build_optimizers(OptimizerConfig(kind="sgd", momentum=0.0), Small(), [])
     assert optimizer.param_groups[0]["nesterov"] is False
 
 
