@@ -72,8 +72,8 @@ def split(
     """Divides the rows of a table.
 
     Rows of one group stay on one side, and without a group so do rows that hold a text or media and agree
-    in every input, numbers and categories too (except with `time`). The result depends on the seed and on what the rows hold, not on their order,
-    but for rows that agree in everything.
+    in every input, numbers and categories too (except with `time`). The result depends on the seed and on
+    what the rows hold, not on their order, but for rows that agree in everything.
 
     Args:
         table: the rows.
@@ -204,7 +204,8 @@ def _holds_media(seen: Profile) -> bool:
         return True
     if seen.kind not in ("string", "dictionary"):
         return False
-    looked_at = [value for value in seen.values[:_LOOKED_AT] if isinstance(value, str)]
+    apart = 1 + len(seen.values) // _LOOKED_AT
+    looked_at = [value for value in seen.values[::apart] if isinstance(value, str)]
     return 2 * sum(map(_is_media, looked_at)) > len(looked_at)
 
 
@@ -248,8 +249,9 @@ class _WholeRows:
 
 
 def _contents(table: Table, seen: Profile, wanted: Flags, media: Media | None) -> _Contents:
-    """The contents of a column in the rows wanted; without `media`, paths are compared as they are written."""
+    """The contents of a column in the rows wanted; without `media`, paths are compared as written."""
     cells, kind = table.column(seen.name), table.schema.field(seen.name).type
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if seen.kind in ("integer", "boolean", "float") and not pa.types.is_decimal(kind):
         return _number_contents(cells, kind, wanted)
     if media is not None and _holds_media(seen):
@@ -293,7 +295,7 @@ def _media_contents(cells: TableColumn, wanted: Flags, media: Media) -> _Content
     compared = np.zeros_like(wanted)
     for row, size in sizes.items():
         compared[row] = owner[size] is None
-        keys[row] = _hash(f"the one file of {size} bytes".encode())
+        keys[row] = b"" if compared[row] else _hash(f"the one file of {size} bytes".encode())
     for row, cell in _asked(cells, compared):
         try:
             keys[row] = _digest(media.source(cell))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,6 +18,8 @@ from pydantic import Field
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.errors import CellError
 
+_YEAR_FIRST = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?")
+_DAY_FIRST = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})")
 _EPOCH = datetime.date(1970, 1, 1)
 _SEPARATORS = ("|", ";", ",")
 _NORMAL_IQR = 1.349  # the interquartile range of a normal distribution with standard deviation 1
@@ -228,6 +232,8 @@ class CategoriesColumn(Column):
             return None
         if profile.kind not in ("string", "dictionary"):
             return None
+        if all(_is_label_list(_json_list(str(value))) for value in profile.values):
+            return Recognised("lists of labels, written as JSON", {})
         separator = next((one for one in _SEPARATORS if _separates_labels(profile.values, one)), None)
         if separator is None:
             return None
@@ -304,7 +310,9 @@ def number(cell: Any) -> float:
 
 
 def days(cell: Any) -> float:
-    """Days since 1970-01-01 of a date, a time (without a zone: UTC) or ISO 8601 text.
+    """Days since 1970-01-01 of a date, a time (without a zone: UTC) or a date as text.
+
+    Text is ISO 8601, 2024/5/31, 2024年5月31日 or 31.5.2024; 5/1/2024 means two days, and is refused.
 
     Raises:
         CellError: when the cell is no date.
@@ -391,10 +399,22 @@ def _frequent(counts: Counter[str], min_count: int) -> list[str]:
 
 
 def _labels_of(cell: Any, separator: str) -> set[str]:
-    if isinstance(cell, list | tuple):
-        return {label_of(one) for one in cell if one is not None}
+    listed = _json_list(cell) if isinstance(cell, str) else cell
+    if isinstance(listed, list | tuple):
+        return {label_of(one) for one in listed if one is not None}
     parts = (part.strip() for part in label_of(cell).split(separator))
     return {part for part in parts if part}
+
+
+def _json_list(text: str) -> list[Any] | None:
+    """A list written as JSON, as CSV files hold them; None for any other text."""
+    if not (text.startswith("[") and text.endswith("]")):
+        return None
+    try:
+        listed: list[Any] = json.loads(text)
+    except ValueError:
+        return None
+    return listed
 
 
 def _stacked(cells: Sequence[Array | None], width: int, kind: np.dtype[Any]) -> Cells:
@@ -407,9 +427,11 @@ def _stacked(cells: Sequence[Array | None], width: int, kind: np.dtype[Any]) -> 
 
 
 def _moment(text: str) -> datetime.date | None:
+    text = _DAY_FIRST.sub(r"\3-\2-\1", _YEAR_FIRST.sub(r"\1-\2-\3", text.strip()))
+    text = re.sub(r"-(\d)(?=\D|$)", r"-0\1", text)
     for read in (datetime.date.fromisoformat, datetime.datetime.fromisoformat):
         try:
-            return read(text.strip())
+            return read(text)
         except ValueError:
             continue
     return None
@@ -418,7 +440,7 @@ def _moment(text: str) -> datetime.date | None:
 def _all_dates(profile: Profile) -> bool:
     texts = profile.values if profile.kind in ("string", "dictionary") else ()
     return bool(texts) and all(
-        isinstance(text, str) and "-" in text[1:] and _moment(text) is not None for text in texts
+        isinstance(text, str) and not text.strip().isdigit() and _moment(text) is not None for text in texts
     )
 
 

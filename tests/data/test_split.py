@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
-from sensorium.data.media import Media
+from sensorium.data.media import Media, Source
 from sensorium.data.split import PARTS, DuplicateReport, SplitConfig, duplicates, split
 from sensorium.data.table import Table, read_table
-from sensorium.errors import TableError
+from sensorium.errors import CellError, TableError
+from sensorium.prepare import bind_columns, split_table
+from sensorium.recipe import parse_recipe
 
 NO_MEDIA = Media(None)
 
 
 def divide(
-    columns: dict[str, list[Any]], stratify_by: str | None = None, **fields: Any
+    columns: dict[str, list[Any]],
+    stratify_by: str | None = None,
+    inputs: list[str] | None = None,
+    **fields: Any,
 ) -> dict[str, list[int]]:
-    parts = split(read_table(columns), SplitConfig(**fields), stratify_by)
+    parts = split(read_table(columns), SplitConfig(**fields), stratify_by, inputs)
     assert list(parts) == list(PARTS)
     assert all(rows.dtype == np.int64 for rows in parts.values())
     return {part: rows.tolist() for part, rows in parts.items()}
@@ -127,7 +134,8 @@ def test_the_order_of_rows_does_not_matter(fields: dict[str, Any]) -> None:
 def test_equal_texts_stay_on_one_side() -> None:
     texts = [f"A bird on {number // 3} roofs" for number in range(300)]
     texts = [text.upper() if row % 2 else f" {text}  " for row, text in enumerate(texts)]
-    parts = divide({"text": texts, "id": list(range(300)), "label": ["a", "b", "c"] * 100}, "label")
+    columns = {"text": texts, "id": list(range(300)), "label": ["a", "b", "c"] * 100}
+    parts = divide(columns, "label", ["text"])
     assert_partition(parts, 300)
     side = {row: part for part in PARTS for row in parts[part]}
     assert all(side[row] == side[row + 1] == side[row + 2] for row in range(0, 300, 3))
@@ -138,6 +146,63 @@ def test_equal_texts_stay_on_one_side() -> None:
 def test_equal_numbers_and_categories_are_no_duplicates() -> None:
     parts = divide({"colour": ["red", "blue"] * 50, "label": ["a"] * 100})
     assert sizes(parts) == (80, 10, 10)
+
+
+def cities() -> dict[str, list[Any]]:
+    generator = np.random.default_rng(3)
+    return {
+        "city": [f"City of {number}" for number in generator.integers(0, 15, 1000)],
+        "price": generator.normal(size=1000).tolist(),
+        "y": generator.choice(["a", "b"], 1000).tolist(),
+    }
+
+
+def test_a_text_that_repeats_does_not_group_rows_of_other_numbers() -> None:
+    columns = cities()
+    for inputs in (["city", "price"], None):
+        parts = divide(columns, "y", inputs)
+        assert sizes(parts) == (800, 100, 100)
+        assert {columns["city"][row] for row in parts["test"]} <= {
+            columns["city"][row] for row in parts["train"]
+        }
+
+
+@pytest.mark.parametrize("other", ["number", "category", "date"])
+def test_rows_stay_together_when_every_input_agrees(other: str) -> None:
+    values = {
+        "number": [float(row // 2 % 7) for row in range(200)],
+        "category": ["red" if row // 2 % 3 else "blue" for row in range(200)],
+        "date": [datetime.date(2024, 1, 1 + row // 2 % 20) for row in range(200)],
+    }[other]
+    texts = [f"some words about {row // 4}" for row in range(200)]
+    columns = {"text": texts, "other": values, "unused": list(range(200))}
+    parts = divide(columns, inputs=["other", "text"])
+    side = {row: part for part in PARTS for row in parts[part]}
+    assert all(side[row] == side[row + 1] for row in range(0, 200, 2))
+    apart = [row for row in range(0, 200, 4) if values[row] != values[row + 2]]
+    assert any(side[row] != side[row + 2] for row in apart)
+    assert divide(columns, inputs=["text", "other"]) == parts
+
+
+def test_equal_numbers_that_are_written_otherwise() -> None:
+    texts = ["one and the same words"] * 40 + [f"other words {row}" for row in range(60)]
+    numbers = [0.0, -0.0, None, float("nan")] * 10 + [1.0] * 60
+    parts = divide({"text": texts, "n": numbers, "row": list(range(100))}, inputs=["text", "n"])
+    side = {row: part for part in PARTS for row in parts[part]}
+    assert len({side[row] for row in range(40) if row % 4 < 2}) == 1
+    assert len({side[row] for row in range(40) if row % 4 > 1}) == 1
+
+
+def test_rows_without_any_input_are_tied_to_none() -> None:
+    texts = [None] * 50 + [f"some words {row}" for row in range(50)]
+    parts = divide({"text": texts, "y": ["a", "b"] * 50}, "y", ["text"])
+    assert sizes(parts) == (80, 10, 10)
+    assert len({part for part in PARTS if min(parts[part]) < 50}) == 3
+
+
+def test_an_input_that_is_not_there() -> None:
+    with pytest.raises(TableError, match=r"no column 'txt': did you mean 'text'\?"):
+        divide({"text": ["a", "b", "c"]}, inputs=["txt"])
 
 
 # --- stratified ------------------------------------------------------------------------------------
@@ -233,7 +298,7 @@ def test_drawn_validation_keeps_groups_and_equal_texts_together() -> None:
     assert not {users[row] for row in parts["train"]} & {users[row] for row in parts["validation"]}
     assert len(parts["validation"]) == 8
     texts = [f"some words {row // 2}" for row in range(100)]
-    parts = divide({**columns, "text": texts}, column="split")
+    parts = divide({**columns, "text": texts}, inputs=["text"], column="split")
     assert not {texts[row] for row in parts["train"]} & {texts[row] for row in parts["validation"]}
 
 
@@ -265,7 +330,7 @@ def test_tiny_tables() -> None:
     with pytest.raises(TableError, match="2 groups in column 'g', too few"):
         divide({"g": ["a", "b"] * 10}, group="g")
     with pytest.raises(TableError, match="1 different rows, too few"):
-        divide({"picture": ["same.png"] * 20, "y": list(range(20))})
+        divide({"picture": ["same.png"] * 20, "y": list(range(20))}, inputs=["picture"])
 
 
 def test_config() -> None:
@@ -346,6 +411,86 @@ def test_media_by_content(tmp_path: Path) -> None:
     assert len(found(inside, at([0], [2], [1]), ["picture", "n"])) == 2
 
 
+def test_files_are_read_only_where_another_has_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = {"a": b"four", "b": b"four", "c": b"nice", "d": b"longer"}
+    for name, content in contents.items():
+        (tmp_path / f"{name}.png").write_bytes(content)
+    read: list[str] = []
+    digest = Source.digest
+    monkeypatch.setattr(Source, "digest", lambda source: read.append(source.name) or digest(source))
+    names = ["a.png", "d.png", "b.png", "c.png", "d.png"]
+    table = read_table({"picture": names, "n": [1, 2, 3, 4, 2]})
+    reports = found(table, at([0, 1], [], [2, 3, 4]), ["picture", "n"], Media(tmp_path))
+    assert reports == [
+        DuplicateReport("", "train", "test", 1, [(1, 4)]),
+        DuplicateReport("picture", "train", "test", 2, [(0, 2), (1, 4)]),
+    ]
+    assert sorted(set(read)) == ["a.png", "b.png", "c.png"]
+
+
+def test_files_that_go_away_are_not_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(b"four")
+
+    def gone(source: Source) -> str:
+        raise CellError(f"{source.name} cannot be read", "bring it back")
+
+    table = read_table({"picture": ["a.png", "b.png"], "n": [1, 1]})
+    monkeypatch.setattr(Source, "digest", gone)
+    assert found(table, at([0], [], [1]), ["picture", "n"], Media(tmp_path)) == []
+
+
+def test_a_file_and_equal_bytes_are_the_same_media(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"four")
+    cells = [{"bytes": None, "path": "a.png"}, {"bytes": b"four", "path": None}, {"bytes": b"nice"}]
+    table = read_table({"picture": cells})
+    assert found(table, at([0], [2], [1]), ["picture"], Media(tmp_path)) == [
+        DuplicateReport("", "train", "test", 1, [(0, 1)])
+    ]
+
+
+def test_a_text_that_ends_like_a_file_is_a_text() -> None:
+    texts = ["I lost photo.jpg", "I LOST photo.jpg", "a blue bird", "a red balloon", "something else"]
+    assert found(read_table({"text": texts}), at([0, 2], [3], [1, 4]), ["text"]) == [
+        DuplicateReport("", "train", "test", 1, [(0, 1)])
+    ]
+
+
+def test_every_type_of_column_is_compared() -> None:
+    one = {
+        "unsigned": pa.array([2**64 - 1, 2**64 - 1, 2**64 - 2, None], pa.uint64()),
+        "small": pa.array([-1, -1, -1, None], pa.int8()),
+        "float": pa.array([0.5, 0.5, 0.5, None], pa.float32()),
+        "coded": pa.array([1.25, 1.25, 1.25, None], pa.float64()).dictionary_encode(),
+        "decimal": pa.array([Decimal("1.10"), Decimal("1.10"), Decimal("1.10"), None]),
+        "flag": pa.array([True, True, True, None]),
+        "when": pa.array([datetime.date(2024, 1, 1)] * 3 + [None]),
+        "several": pa.array([[1, 2], [1, 2], [1, 2], None]),
+    }
+    table = read_table(pa.table(one))
+    assert found(table, at([0], [2], [1, 3]), list(one)) == [
+        DuplicateReport("", "train", "test", 1, [(0, 1)])
+    ]
+    for name, other in (
+        ("coded", pa.array([1.25, 1.5, 1.25, None])),
+        ("small", pa.array([-1, -2, -1, None])),
+    ):
+        arrow = other.dictionary_encode() if name == "coded" else other
+        changed = read_table(pa.table({**one, name: arrow}))
+        assert found(changed, at([0], [2], [1, 3]), list(one)) == []
+
+
+def test_more_columns_than_are_hashed_at_once() -> None:
+    columns = {f"x{number}": [number, number, number] for number in range(100)}
+    for name in ("x0", "x31", "x32", "x99"):
+        table = read_table({**columns, name: [1, 1, 2]})
+        assert found(table, at([0], [2], [1]), list(columns)) == [
+            DuplicateReport("", "train", "test", 1, [(0, 1)])
+        ]
+
+
 def test_missing_cells_are_no_duplicates_by_themselves() -> None:
     table = read_table({"text": [None, None, "some words here", None], "n": [None, None, 1, 1]})
     assert found(table, at([0, 2], [], [1, 3]), ["text", "n"]) == []
@@ -368,3 +513,17 @@ def test_examples_are_few_and_the_line_says_it() -> None:
 def test_a_drawn_split_of_unlike_texts_has_no_duplicates() -> None:
     table = read_table({"text": [f"words of number {row % 90}" for row in range(200)], "y": [0, 1] * 100})
     assert found(table, split(table, SplitConfig(), "y"), ["text"]) == []
+
+
+def test_a_recipe_ties_rows_by_its_inputs() -> None:
+    columns = {**cities(), "words": [f"some words about {row // 2}" for row in range(1000)]}
+    outputs = {"y": {"type": "category"}}
+    inputs = {"place": {"type": "text", "column": "city"}, "words": {"type": "text"}}
+    recipe = parse_recipe({"data": {"path": "none.csv"}, "inputs": inputs, "outputs": outputs})
+    table = read_table(columns)
+    parts = split_table(recipe, table, bind_columns(recipe)[1])
+    expected = split(table, SplitConfig(), "y", ["city", "words"])
+    assert {part: rows.tolist() for part, rows in parts.items()} == {
+        part: rows.tolist() for part, rows in expected.items()
+    }
+    assert split(table, SplitConfig(), "y")["test"].tolist() != parts["test"].tolist()

@@ -376,3 +376,23 @@ def test_the_helpers_say_what_is_wrong() -> None:
     with pytest.raises(CellError) as raised:
         number("private text")
     assert "private" not in raised.value.cause + raised.value.advice
+
+
+@pytest.mark.parametrize("text", ["1970-01-11", "1970/1/11", "1970.01.11", "11.1.1970", "1970年1月11日"])
+def test_dates_as_they_are_written(text: str) -> None:
+    assert days(text) == 10.0
+
+
+@pytest.mark.parametrize("text", ["1/11/1970", "11/1/1970", "19700111x", "1970年13月1日"])
+def test_dates_that_mean_two_things_or_none_are_refused(text: str) -> None:
+    with pytest.raises(CellError, match="not a date"):
+        days(text)
+
+
+def test_lists_written_as_json() -> None:
+    column = CategoriesColumn(CategoriesConfig())
+    column.fit(['["a", "b"]', '["a"]', "[]"])
+
+    assert column.labels == ["a", "b"]
+    assert column.decode('["b", "a"]').tolist() == [0, 1, 1]
+    assert column.decode("[]").tolist() == [0, 0, 0]
