@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from sensorium.data.cache import Cache
+from sensorium.data.duplicates import DuplicateReport, duplicates
 from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns
 from sensorium.data.media import Media
-from sensorium.data.split import DuplicateReport, duplicates, split
+from sensorium.data.split import split
 from sensorium.data.table import Table, read_table
 from sensorium.errors import SensoriumError, TableError
 from sensorium.model import new_columns

@@ -1,32 +1,20 @@
-"""Which rows are learned from, which choose the model, and which judge it; and what stands on two sides."""
+"""Which rows are learned from, which choose the model, and which judge it."""
 
 from __future__ import annotations
 
-import hashlib
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 from pydantic import Field, model_validator
 
 from sensorium.config import Config
-from sensorium.data.column import Profile
-from sensorium.data.infer import profile, useless
-from sensorium.data.media import Media, Source, sniff
-from sensorium.data.table import Table, TableColumn
+from sensorium.data.contents import Rows, WholeRows, contents_of, flags_of, hash_of, is_content
+from sensorium.data.infer import profile
+from sensorium.data.table import Table
 from sensorium.data.tabular import days, label_of, number
-from sensorium.data.text import TextColumn
 from sensorium.errors import CellError, TableError
-
-Rows = npt.NDArray[np.int64]
-Flags = npt.NDArray[np.bool_]
-Keys = npt.NDArray[np.uint8]
 
 PARTS = ("train", "validation", "test")
 _PART_OF = {
@@ -35,10 +23,6 @@ _PART_OF = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 _BINS = 10  # a number is stratified in tenths
-_LOOKED_AT = 200  # cells that say whether a column of strings holds paths of media
-_HASH_BYTES = 16
-_ROWS_AT_ONCE = 8192
-_COLUMNS_AT_ONCE = 32  # hashed together: a table of thousands of columns needs no more memory
 
 
 class SplitConfig(Config):
@@ -107,242 +91,6 @@ def split(
     if config.group:
         _check_groups(table, parts, config.group)
     return parts
-
-
-@dataclass(frozen=True)
-class DuplicateReport:
-    """Content that stands on two sides of a split, so that the later side measures memory.
-
-    Attributes:
-        column: the table column; "" when whole rows agree, in every input.
-        first: the earlier part, such as "train".
-        second: the later part, such as "test".
-        count: rows of `second` whose content is also in `first`.
-        examples: up to five pairs of row positions, (in `first`, in `second`).
-    """
-
-    column: str
-    first: str
-    second: str
-    count: int
-    examples: list[tuple[int, int]]
-
-    def line(self) -> str:
-        """One line for the user."""
-        what = f"the same {self.column}" if self.column else "the same inputs"
-        pairs = ", ".join(f"{one} and {other}" for one, other in self.examples)
-        return f"{self.count} rows of {self.second} have {what} as a row of {self.first} (rows {pairs})"
-
-
-def duplicates(
-    table: Table, parts: Mapping[str, Rows], columns: Iterable[str], media: Media
-) -> list[DuplicateReport]:
-    """Finds content on two sides of a split: whole rows, and single texts and media.
-
-    Texts are compared in NFKC, small letters and single spaces; media by the BLAKE2b digest of their
-    content, of which a file is read only if another has its size. Cells that cannot be read are not
-    compared.
-
-    Args:
-        table: the rows.
-        parts: part → positions, as `split` gives them.
-        columns: the table columns of the inputs.
-        media: finds the files that cells name.
-
-    Returns:
-        One report for each pair of parts and each column (or whole row) that has any.
-    """
-    wanted = _flags(table, np.concatenate([np.asarray(parts.get(part, ()), np.int64) for part in PARTS]))
-    names = list(dict.fromkeys(columns))
-    whole = _WholeRows(len(table))
-    compared: dict[str, tuple[Keys, Flags]] = {}
-    for name in names:
-        seen = profile(table, name)
-        content = _contents(table, seen, wanted, media)
-        whole.add(content)
-        if len(names) > 1 and _is_content(seen):
-            compared[name] = content.keys, content.present
-    compared[""] = whole.keys(), whole.present & ~whole.unreadable
-    reports = []
-    for name, (keys, comparable) in sorted(compared.items()):
-        found = _on_two_sides(keys, comparable, parts)
-        reports += [
-            DuplicateReport(name, *sides, len(found[sides]), found[sides][:5]) for sides in sorted(found)
-        ]
-    return reports
-
-
-def _on_two_sides(
-    keys: Keys, comparable: Flags, parts: Mapping[str, Rows]
-) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """Earlier and later part → pairs of rows with the same key: the first in the one, each in the other."""
-    cells, width = keys.tobytes(), keys.shape[1]
-    seen: dict[str, dict[bytes, int]] = {part: {} for part in PARTS}
-    found: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for place, part in enumerate(PARTS):
-        for row in map(int, parts.get(part, ())):
-            if not comparable[row]:
-                continue
-            key = cells[row * width : (row + 1) * width]
-            for earlier in PARTS[:place]:
-                if key in seen[earlier]:
-                    found[earlier, part].append((seen[earlier][key], row))
-            seen[part].setdefault(key, row)
-    return found
-
-
-def _is_content(seen: Profile) -> bool:
-    """True for columns of texts and media; equal numbers and categories in two rows mean nothing."""
-    if _holds_media(seen):
-        return True
-    return useless(seen) is None and TextColumn.recognise(seen) is not None
-
-
-def _holds_media(seen: Profile) -> bool:
-    """Whether cells are contents or paths of media, as far as the ones looked at tell."""
-    if seen.media or seen.kind in ("binary", "struct"):
-        return True
-    if seen.kind not in ("string", "dictionary"):
-        return False
-    apart = 1 + len(seen.values) // _LOOKED_AT
-    looked_at = [value for value in seen.values[::apart] if isinstance(value, str)]
-    return 2 * sum(map(_is_media, looked_at)) > len(looked_at)
-
-
-class _Contents(NamedTuple):
-    """What the cells of a column hold, comparable at a glance.
-
-    Attributes:
-        keys: `(rows, width)`, the same for the same content; zeros where there is nothing to compare.
-        present: `(rows,)`, whether a cell was there, asked for and readable.
-        unreadable: `(rows,)`, whether a cell was there and could not be read.
-    """
-
-    keys: Keys
-    present: Flags
-    unreadable: Flags
-
-
-class _WholeRows:
-    """Keys of whole rows, taken in column by column; columns of one table always in the same order."""
-
-    def __init__(self, count: int) -> None:
-        self.present = np.zeros(count, dtype=np.bool_)  # in any column
-        self.unreadable = np.zeros(count, dtype=np.bool_)  # in any column
-        self._waiting = [np.zeros((count, 1), dtype=np.uint8)]
-
-    def add(self, content: _Contents) -> None:
-        self.present |= content.present
-        self.unreadable |= content.unreadable
-        self._waiting.append(content.keys)
-        if len(self._waiting) > _COLUMNS_AT_ONCE:
-            self._waiting = [self.keys()]
-
-    def keys(self) -> Keys:
-        """`(rows, 16)`, the same for rows that agree in every column so far."""
-        digests = []
-        for start in range(0, len(self.present), _ROWS_AT_ONCE):
-            block = np.concatenate([keys[start : start + _ROWS_AT_ONCE] for keys in self._waiting], axis=1)
-            cells, width = block.tobytes(), block.shape[1]
-            digests += [_hash(cells[at : at + width]) for at in range(0, len(cells), width)]
-        return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), _HASH_BYTES)
-
-
-def _contents(table: Table, seen: Profile, wanted: Flags, media: Media | None) -> _Contents:
-    """The contents of a column in the rows wanted; without `media`, paths are compared as written."""
-    cells, kind = table.column(seen.name), table.schema.field(seen.name).type
-    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
-    if seen.kind in ("integer", "boolean", "float") and not pa.types.is_decimal(kind):
-        return _number_contents(cells, kind, wanted)
-    if media is not None and _holds_media(seen):
-        return _media_contents(cells, wanted, media)
-    keys = [b""] * len(cells)
-    for row, cell in _asked(cells, wanted):
-        keys[row] = _hash(_normalised(cell))
-    return _found(keys, np.zeros(len(keys), dtype=np.bool_))
-
-
-def _number_contents(cells: TableColumn, kind: pa.DataType, wanted: Flags) -> _Contents:
-    dtype: type[np.generic] = np.float64 if pa.types.is_floating(kind) else np.int64
-    dtype = np.uint64 if pa.types.is_unsigned_integer(kind) else dtype
-    values = list(cells)
-    present = np.array([value is not None for value in values], dtype=np.bool_) & wanted
-    numbers = np.array([0 if value is None else value for value in values], dtype=dtype)
-    numbers[~present] = 0
-    bits = (numbers + dtype(0)).view(np.uint8).reshape(len(values), 8)  # -0.0 + 0.0 is 0.0
-    keys = np.concatenate([present[:, None].astype(np.uint8), bits], axis=1)
-    return _Contents(keys, present, np.zeros_like(present))
-
-
-def _media_contents(cells: TableColumn, wanted: Flags, media: Media) -> _Contents:
-    """Digests of contents; of a file whose size no other file has, the size alone stands for it."""
-    keys = [b""] * len(cells)
-    unreadable = np.zeros(len(cells), dtype=np.bool_)
-    sizes: dict[int, int] = {}  # row of a file → its size
-    owner: dict[int, Path | None] = {}  # size → the one file that has it, None when several do
-    for row, cell in _asked(cells, wanted):
-        try:
-            source = media.source(cell)
-            size = source.size()
-            if isinstance(source.content, bytes):
-                keys[row] = _digest(source)
-                owner[size] = None
-            else:
-                sizes[row] = size
-                owner[size] = source.content if owner.get(size, source.content) == source.content else None
-        except CellError:
-            unreadable[row] = True
-    compared = np.zeros_like(wanted)
-    for row, size in sizes.items():
-        compared[row] = owner[size] is None
-        keys[row] = b"" if compared[row] else _hash(f"the one file of {size} bytes".encode())
-    for row, cell in _asked(cells, compared):
-        try:
-            keys[row] = _digest(media.source(cell))
-        except CellError:
-            unreadable[row] = True
-    return _found(keys, unreadable)
-
-
-def _asked(cells: TableColumn, wanted: Flags) -> Iterator[tuple[int, Any]]:
-    """Row and cell, in order, where a cell is wanted and there."""
-    for row, (cell, asked) in enumerate(zip(cells, wanted.tolist(), strict=True)):
-        if asked and cell is not None:
-            yield row, cell
-
-
-def _found(hashes: Sequence[bytes], unreadable: Flags) -> _Contents:
-    """Contents from a hash a row, b"" where there is none."""
-    nothing = bytes(1 + _HASH_BYTES)
-    joined = b"".join(b"\1" + one if one else nothing for one in hashes)
-    keys = np.frombuffer(joined, dtype=np.uint8).reshape(len(hashes), len(nothing))
-    return _Contents(keys, keys[:, 0] == 1, unreadable)
-
-
-def _normalised(cell: Any) -> bytes:
-    if isinstance(cell, bytes):
-        return cell
-    if not isinstance(cell, str):
-        return repr(cell).encode(errors="replace")
-    return " ".join(unicodedata.normalize("NFKC", cell).casefold().split()).encode(errors="replace")
-
-
-def _digest(source: Source) -> bytes:
-    return bytes.fromhex(source.digest())[:_HASH_BYTES]
-
-
-def _hash(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=_HASH_BYTES).digest()
-
-
-def _is_media(cell: str) -> bool:
-    return cell[:5].lower() == "data:" or ("\n" not in cell and bool(sniff(b"", cell)))
-
-
-def _flags(table: Table, rows: Rows) -> Flags:
-    flags = np.zeros(len(table), dtype=np.bool_)
-    flags[rows] = True
-    return flags
 
 
 def _given_parts(table: Table, column: str) -> dict[str, Rows]:
@@ -428,7 +176,7 @@ def _units(
         together = _groups(table, together, config.group)
     members: dict[bytes, list[int]] = defaultdict(list)
     for row, key in together:
-        members[_hash(b"%d %b" % (config.seed, key))].append(row)
+        members[hash_of(b"%d %b" % (config.seed, key))].append(row)
     units = []
     for key in sorted(members):
         inside = Counter(strata.get(row, "") for row in members[key])
@@ -448,20 +196,20 @@ def _equal_rows(table: Table, rows: Rows, inputs: Sequence[str]) -> Iterator[tup
 
     Few numbers and categories agree in many rows by chance alone: such rows are not the same thing twice.
     """
-    wanted = _flags(table, rows)
-    whole = _WholeRows(len(table))
+    wanted = flags_of(table, rows)
+    whole = WholeRows(len(table))
     tied = np.zeros_like(wanted)
     named = set(inputs)
     for name in (one for one in table.names if one in named):
         seen = profile(table, name)
-        content = _contents(table, seen, wanted, None)
+        content = contents_of(table, seen, wanted, None)
         whole.add(content)
-        if _is_content(seen):
+        if is_content(seen):
             tied |= content.present
     keys = whole.keys()
     if not tied[rows].all():
         for name in (one for one in table.names if one not in named):
-            whole.add(_contents(table, profile(table, name), wanted, None))
+            whole.add(contents_of(table, profile(table, name), wanted, None))
         keys = np.where(tied[:, None], keys, whole.keys())
     met: Counter[bytes] = Counter()
     for row in rows.tolist():

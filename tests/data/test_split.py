@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from pydantic import ValidationError
 
+from sensorium.data.duplicates import DuplicateReport, duplicates
 from sensorium.data.media import Media, Source
-from sensorium.data.split import PARTS, DuplicateReport, SplitConfig, duplicates, split
+from sensorium.data.split import PARTS, SplitConfig, split
 from sensorium.data.table import Table, read_table
 from sensorium.errors import CellError, TableError
 from sensorium.prepare import bind_columns, split_table

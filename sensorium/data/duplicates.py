@@ -1,0 +1,97 @@
+"""What stands on two sides of a split, so that the later side measures memory."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from sensorium.data.contents import Flags, Keys, Rows, WholeRows, contents_of, flags_of, is_content
+from sensorium.data.infer import profile
+from sensorium.data.media import Media
+from sensorium.data.split import PARTS
+from sensorium.data.table import Table
+
+
+@dataclass(frozen=True)
+class DuplicateReport:
+    """Content that stands on two sides of a split, so that the later side measures memory.
+
+    Attributes:
+        column: the table column; "" when whole rows agree, in every input.
+        first: the earlier part, such as "train".
+        second: the later part, such as "test".
+        count: rows of `second` whose content is also in `first`.
+        examples: up to five pairs of row positions, (in `first`, in `second`).
+    """
+
+    column: str
+    first: str
+    second: str
+    count: int
+    examples: list[tuple[int, int]]
+
+    def line(self) -> str:
+        """One line for the user."""
+        what = f"the same {self.column}" if self.column else "the same inputs"
+        pairs = ", ".join(f"{one} and {other}" for one, other in self.examples)
+        return f"{self.count} rows of {self.second} have {what} as a row of {self.first} (rows {pairs})"
+
+
+def duplicates(
+    table: Table, parts: Mapping[str, Rows], columns: Iterable[str], media: Media
+) -> list[DuplicateReport]:
+    """Finds content on two sides of a split: whole rows, and single texts and media.
+
+    Texts are compared in NFKC, small letters and single spaces; media by the BLAKE2b digest of their
+    content, of which a file is read only if another has its size. Cells that cannot be read are not
+    compared.
+
+    Args:
+        table: the rows.
+        parts: part → positions, as `split` gives them.
+        columns: the table columns of the inputs.
+        media: finds the files that cells name.
+
+    Returns:
+        One report for each pair of parts and each column (or whole row) that has any.
+    """
+    wanted = flags_of(table, np.concatenate([np.asarray(parts.get(part, ()), np.int64) for part in PARTS]))
+    names = list(dict.fromkeys(columns))
+    whole = WholeRows(len(table))
+    compared: dict[str, tuple[Keys, Flags]] = {}
+    for name in names:
+        seen = profile(table, name)
+        content = contents_of(table, seen, wanted, media)
+        whole.add(content)
+        if len(names) > 1 and is_content(seen):
+            compared[name] = content.keys, content.present
+    compared[""] = whole.keys(), whole.present & ~whole.unreadable
+    reports = []
+    for name, (keys, comparable) in sorted(compared.items()):
+        found = _on_two_sides(keys, comparable, parts)
+        reports += [
+            DuplicateReport(name, *sides, len(found[sides]), found[sides][:5]) for sides in sorted(found)
+        ]
+    return reports
+
+
+def _on_two_sides(
+    keys: Keys, comparable: Flags, parts: Mapping[str, Rows]
+) -> dict[tuple[str, str], list[tuple[int, int]]]:
+    """Earlier and later part → pairs of rows with the same key: the first in the one, each in the other."""
+    cells, width = keys.tobytes(), keys.shape[1]
+    seen: dict[str, dict[bytes, int]] = {part: {} for part in PARTS}
+    found: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
+    for place, part in enumerate(PARTS):
+        for row in map(int, parts.get(part, ())):
+            if not comparable[row]:
+                continue
+            key = cells[row * width : (row + 1) * width]
+            for earlier in PARTS[:place]:
+                if key in seen[earlier]:
+                    found[earlier, part].append((seen[earlier][key], row))
+            seen[part].setdefault(key, row)
+    return found
