@@ -150,8 +150,9 @@ def _divide(
             "give more rows, or set data.split.validation or data.split.test to 0"
         )
     if config.time:
-        units = [_Unit([row], "") for row in _by_time(table, rows, config.time)]
-        return _cut_latest(units, counts)
+        return _cut_latest(
+            _by_time(table, rows, config.time), counts, f"column {config.time!r} of {table.source}"
+        )
     units = _units(table, rows, config, stratify, inputs)
     if len(units) <= len(counts):
         what = f"groups in column {config.group!r}" if config.group else "different rows"
@@ -281,15 +282,15 @@ def _largest_remainder(sizes: Mapping[str, int], count: int, limits: Mapping[str
     return shares
 
 
-def _by_time(table: Table, rows: Rows, column: str) -> list[int]:
-    """Rows from the earliest to the latest; equal times in the order of the table."""
+def _by_time(table: Table, rows: Rows, column: str) -> list[_Unit]:
+    """From the earliest to the latest, the rows of one time together."""
     cells = table.column(column)
-    moments: dict[int, float] = {}
+    moments: dict[float, list[int]] = defaultdict(list)
     for row in rows.tolist():
         if cells[row] is None:
             raise TableError(f"column {column!r} of {table.source} has no time in row {row}")
-        moments[row] = _moment(table, column, row, cells[row])
-    return sorted(moments, key=lambda row: (moments[row], row))
+        moments[_moment(table, column, row, cells[row])].append(row)
+    return [_Unit(moments[moment], "") for moment in sorted(moments)]
 
 
 def _moment(table: Table, column: str, row: int, cell: Any) -> float:
@@ -301,12 +302,21 @@ def _moment(table: Table, column: str, row: int, cell: Any) -> float:
     raise TableError(f"column {column!r} of {table.source}, row {row}: neither a date nor a number")
 
 
-def _cut_latest(units: Sequence[_Unit], counts: Mapping[str, int]) -> dict[str, Rows]:
-    end, parts = len(units), {}
+def _cut_latest(units: Sequence[_Unit], counts: Mapping[str, int], where: str) -> dict[str, Rows]:
+    """Cuts between two times, where the parts come nearest to their counts."""
+    left, parts = list(units), {}
     for part, count in counts.items():  # test first: it gets the latest
-        parts[part] = list(units[end - count : end])
-        end -= count
-    return _positions({**parts, "train": list(units[:end])})
+        taken: list[_Unit] = []
+        size = 0
+        while left and (not taken or size + len(left[-1].rows) / 2 <= count):
+            taken.append(left.pop())
+            size += len(taken[-1].rows)
+        parts[part] = taken
+    if not left:
+        raise TableError(
+            f"{where} has {len(units)} different times, too few for training and {' and '.join(counts)}"
+        )
+    return _positions({**parts, "train": left})
 
 
 def _positions(parts: Mapping[str, Sequence[_Unit]]) -> dict[str, Rows]:

@@ -528,3 +528,17 @@ def test_a_recipe_ties_rows_by_its_inputs() -> None:
         part: rows.tolist() for part, rows in expected.items()
     }
     assert split(table, SplitConfig(), "y")["test"].tolist() != parts["test"].tolist()
+
+
+def test_one_time_is_on_one_side() -> None:
+    days = ["2020-01-01"] * 50 + ["2020-01-02"] * 30 + ["2020-01-03"] * 20
+    parts = split(Table(pa.table({"day": days[::-1]})), SplitConfig(time="day", validation=0.25, test=0.15))
+
+    assert {part: len(rows) for part, rows in parts.items()} == {"train": 50, "validation": 30, "test": 20}
+
+
+def test_too_few_times_to_divide() -> None:
+    with pytest.raises(
+        TableError, match="'day' of the table has 2 different times, too few for training and"
+    ):
+        split(Table(pa.table({"day": ["2020-01-01", "2020-01-02"] * 50})), SplitConfig(time="day"))
