@@ -168,11 +168,11 @@ def main(arguments: list[str] | None = None) -> Any:
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app(arguments)
-    except MemoryError:
-        typer.echo("error: the memory is used up; lower training.batch_size or micro_batch", err=True)
-        sys.exit(1)
-    except RuntimeError as error:
-        if "out of memory" not in str(error) and "allocate memory" not in str(error):
+    except (MemoryError, RuntimeError) as error:
+        told = (
+            isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error)
+        )
+        if not told:
             raise
         typer.echo("error: the memory is used up; lower training.batch_size or micro_batch", err=True)
         sys.exit(1)

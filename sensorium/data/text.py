@@ -206,9 +206,7 @@ class _StopWords:
 
     def removed(self, text: str) -> str:
         if self._whole:
-            text = _WORD.sub(
-                lambda word: " " if word.group().casefold() in self._whole else word.group(), text
-            )
+            text = _WORD.sub(self._kept, text)
         return self._inside.sub(" ", text) if self._inside else text
 
     def _kept(self, word: re.Match[str]) -> str:

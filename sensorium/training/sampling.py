@@ -28,7 +28,8 @@ class Sampler:
         self.rows = prepared.parts["train"]
         self.batch_size, self.seed = config.batch_size, config.seed
         inputs = prepared.loader.inputs.values()
-        self.lengths = row_lengths(prepared.table, self.rows, inputs) if config.bucket else None
+        media = prepared.loader.media
+        self.lengths = row_lengths(prepared.table, self.rows, inputs, media) if config.bucket else None
         self.chances = _class_chances(prepared) if config.sampling == "balanced" else None
         self.batches = math.ceil(len(self.rows) / self.batch_size)
 
