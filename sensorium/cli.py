@@ -88,13 +88,22 @@ def evaluate(
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="default: RUN/evaluation")] = None,
     media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
+    slices: Annotated[
+        list[str] | None,
+        typer.Option("--slice", help="column, or condition such as 'price > 10'; may be given again"),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option("--skip", help="study to leave out, such as noise; may be given again")
+    ] = None,
+    coverage: Annotated[float, typer.Option(help="asked of sets and intervals, between 0 and 1")] = 0.9,
 ) -> None:
     """Measure a model; writes report.html and report.json."""
     from rich.console import Console
 
-    from sensorium.evaluation import evaluate_run, print_evaluation, write_report
+    from sensorium.evaluation import choose_studies, evaluate_run, print_evaluation, write_report
 
-    evaluation = evaluate_run(run, data, media_root)
+    studies = choose_studies(skip or ())
+    evaluation = evaluate_run(run, data, media_root, studies, coverage, slices or ())
     report = write_report(evaluation, output or run / "evaluation")
     print_evaluation(evaluation, Console())
     typer.echo(f"wrote {report}")

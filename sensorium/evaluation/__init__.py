@@ -5,13 +5,16 @@ from sensorium.evaluation.inputs import InputSubset
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.report import write_report
 from sensorium.evaluation.run import evaluate_run
+from sensorium.evaluation.studies import STUDIES, choose_studies
 from sensorium.evaluation.terminal import print_evaluation
 
 __all__ = [
+    "STUDIES",
     "Evaluation",
     "InputSubset",
     "Interval",
     "OutputEvaluation",
+    "choose_studies",
     "evaluate",
     "evaluate_run",
     "print_evaluation",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -16,6 +16,8 @@ from sensorium.errors import TableError
 from sensorium.evaluation.baseline import BASELINES, Baseline
 from sensorium.evaluation.inputs import InputSubset, sample, score_subsets
 from sensorium.evaluation.metrics import Confusion, Interval, confusion, score
+from sensorium.evaluation.studies import STUDIES
+from sensorium.evaluation.study import Subject, Training
 from sensorium.inference import Collected, collect
 
 if TYPE_CHECKING:
@@ -94,6 +96,7 @@ class Evaluation:
         not_measured: outputs whose target column the table lacks.
         subsets: the main metrics with inputs absent from every row.
         subset_rows: rows behind `subsets`.
+        studies: name, as in `STUDIES` → its answer; without those whose question did not arise.
         unreadable: cells that could not be read.
         history: one record an epoch, as in history.jsonl; empty where it is not known.
         manifest: what the run was made of, as in manifest.json; empty where it is not known.
@@ -109,6 +112,7 @@ class Evaluation:
     not_measured: list[str]
     subsets: list[InputSubset]
     subset_rows: int
+    studies: dict[str, Any]
     unreadable: Unreadable
     history: list[dict[str, Any]]
     manifest: dict[str, Any]
@@ -132,6 +136,10 @@ def evaluate(
     history: Sequence[Mapping[str, Any]] | None = None,
     manifest: Mapping[str, Any] | None = None,
     part: str | None = None,
+    training: Training | None = None,
+    studies: Collection[str] = tuple(STUDIES),
+    coverage: float = 0.9,
+    slices: Sequence[str] = (),
 ) -> Evaluation:
     """Measures a model on rows of a table.
 
@@ -142,6 +150,10 @@ def evaluate(
         history: the records of history.jsonl, for the learning curves.
         manifest: the content of manifest.json, for the facts of the training.
         part: what `rows` are of the training table: "train", "validation" or "test".
+        training: what the model was trained on, for the studies that need it.
+        studies: which of `STUDIES` to make.
+        coverage: asked of sets of classes and of intervals, between 0 and 1.
+        slices: columns and expressions whose rows are scored apart.
 
     Raises:
         TableError: when the table has no rows, or none of the targets' columns.
@@ -152,6 +164,9 @@ def evaluate(
     collected = collect(predictor.model, loader, rows)
     subsets, subset_rows = score_subsets(predictor.model, loader, collected)
     cells = loader.quarantine.cells()
+    outputs = {name: _score_output(predictor, loader, collected, name) for name in collected.targets}
+    subject = Subject(predictor, table, loader, collected, outputs, subsets, training, coverage, list(slices))
+    answers = {name: STUDIES[name].measure(subject) for name in STUDIES if name in studies}
     return Evaluation(
         model=predictor.recipe.name,
         source=table.source,
@@ -159,10 +174,11 @@ def evaluate(
         training_table=part is not None or table.digest() == predictor.about.get("table"),
         rows=len(rows),
         inputs=dict(zip(predictor.inputs, collected.present.sum(axis=0).tolist(), strict=True)),
-        outputs={name: _score_output(predictor, loader, collected, name) for name in collected.targets},
+        outputs=outputs,
         not_measured=[name for name in predictor.outputs if name not in collected.targets],
         subsets=subsets,
         subset_rows=subset_rows,
+        studies={name: answer for name, answer in answers.items() if answer is not None},
         unreadable=Unreadable(len(cells), [cell.line() for cell in cells[:MOST_LINES]]),
         history=[dict(record) for record in history or []],
         manifest=dict(manifest or {}),

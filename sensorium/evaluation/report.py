@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sensorium.errors import SensoriumError, require
 from sensorium.evaluation.metrics import SHARES
 from sensorium.evaluation.plots import learning_panels, learning_svg, scatter_svg
+from sensorium.evaluation.studies import STUDIES
 from sensorium.evaluation.words import (
     facts,
     interval_notes,
@@ -55,13 +56,14 @@ def as_html(evaluation: Evaluation) -> str:
     """The page. Whatever comes from the user's data is escaped."""
     jinja = require("jinja2", "train")
     environment = jinja.Environment(
-        autoescape=True, undefined=jinja.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja.FunctionLoader(_part),
+        autoescape=True,
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(number=number, limits=limits, metric=metric_name, thousands=_thousands)
-    template = environment.from_string(
-        files("sensorium.evaluation").joinpath("report.html.jinja").read_text(encoding="utf-8")
-    )
-    page: str = template.render(
+    page: str = environment.get_template("report.html.jinja").render(
         evaluation=evaluation,
         summary=summary(evaluation),
         sentences={name: sentences(name, output) for name, output in evaluation.outputs.items()},
@@ -73,11 +75,18 @@ def as_html(evaluation: Evaluation) -> str:
             name: _scatter(output, position)
             for position, (name, output) in enumerate(evaluation.outputs.items())
         },
+        sections=[name for name in STUDIES if name in evaluation.studies],
+        views={name: STUDIES[name].view(answer) for name, answer in evaluation.studies.items()},
         curves=_curves(evaluation),
         facts=facts(evaluation),
         duplicates=evaluation.manifest.get("duplicates"),
     )
     return page
+
+
+def _part(name: str) -> str:
+    """A file of the page, which lies beside this one."""
+    return files("sensorium.evaluation").joinpath(name).read_text(encoding="utf-8")
 
 
 def _thousands(value: int) -> str:

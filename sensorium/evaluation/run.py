@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,21 @@ from sensorium.data.loader import Rows
 from sensorium.data.table import Table, read_table
 from sensorium.errors import SensoriumError
 from sensorium.evaluation.evaluate import Evaluation, evaluate
+from sensorium.evaluation.studies import STUDIES
+from sensorium.evaluation.study import Training
 from sensorium.predict import Predictor, load
 from sensorium.prepare import open_table, split_table
 from sensorium.training.run import RunFolder
 
 
-def evaluate_run(folder: str | Path, data: Any = None, media_root: str | Path | None = None) -> Evaluation:
+def evaluate_run(
+    folder: str | Path,
+    data: Any = None,
+    media_root: str | Path | None = None,
+    studies: Collection[str] = tuple(STUDIES),
+    coverage: float = 0.9,
+    slices: Sequence[str] = (),
+) -> Evaluation:
     """Measures the model of a run folder, or a saved model.
 
     Args:
@@ -24,6 +34,9 @@ def evaluate_run(folder: str | Path, data: Any = None, media_root: str | Path | 
         data: whatever `read_table` reads; default: the table that the run was trained on. Of that table,
             only the test part is measured, or the validation part where it has no test part.
         media_root: the folder that media paths of `data` start from; default: the table's.
+        studies: which of `sensorium.evaluation.studies.STUDIES` to make.
+        coverage: asked of sets of classes and of intervals, between 0 and 1.
+        slices: columns and expressions whose rows are scored apart.
 
     Raises:
         SensoriumError: when there is no whole model, or its table cannot be found or has changed.
@@ -31,14 +44,17 @@ def evaluate_run(folder: str | Path, data: Any = None, media_root: str | Path | 
     run = RunFolder(Path(folder))
     predictor = load(run.path)
     history, manifest = _history(run), _manifest(run)
-    if data is not None:
-        table = predictor.open(read_table(data, media_root))
-        if table.digest() != manifest.get("table", {}).get("digest"):
-            return evaluate(predictor, table, history=history, manifest=manifest)
-    else:
+    if data is None:
         table = _training_table(run, predictor, manifest)
-    part, rows = _held_back(predictor, table)
-    return evaluate(predictor, table, rows, history, manifest, part)
+    else:
+        table = predictor.open(read_table(data, media_root))
+    if data is not None and table.digest() != manifest.get("table", {}).get("digest"):
+        training = _training_elsewhere(run, predictor, manifest)
+        part, rows = None, None
+    else:
+        training = _training(predictor, table)
+        part, rows = _held_back(table, training.parts)
+    return evaluate(predictor, table, rows, history, manifest, part, training, studies, coverage, slices)
 
 
 def _history(run: RunFolder) -> list[dict[str, Any]]:
@@ -84,8 +100,19 @@ def _training_table(run: RunFolder, predictor: Predictor, manifest: dict[str, An
     return table
 
 
-def _held_back(predictor: Predictor, table: Table) -> tuple[str, Rows]:
-    parts = split_table(predictor.recipe, table, predictor.targets)
+def _training(predictor: Predictor, table: Table) -> Training:
+    return Training(table, split_table(predictor.recipe, table, predictor.targets))
+
+
+def _training_elsewhere(run: RunFolder, predictor: Predictor, manifest: dict[str, Any]) -> Training | None:
+    """The training's table beside the one that is measured; None where it cannot be read as it was."""
+    try:
+        return _training(predictor, _training_table(run, predictor, manifest))
+    except SensoriumError:
+        return None
+
+
+def _held_back(table: Table, parts: dict[str, Rows]) -> tuple[str, Rows]:
     part = next((name for name in ("test", "validation") if len(parts[name])), None)
     if part is None:
         raise SensoriumError(

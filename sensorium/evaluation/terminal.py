@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from sensorium.evaluation.studies import STUDIES
 from sensorium.evaluation.words import count, limits, metric_name, number, sentences, subset_name, summary
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
             console.print(Text(line))
     if evaluation.subsets and evaluation.outputs:
         console.print(_subsets_table(evaluation))
+    for name, answer in evaluation.studies.items():
+        for line in STUDIES[name].sentences(answer):
+            console.print(Text(line))
 
 
 def as_text(evaluation: Evaluation) -> str:

@@ -84,6 +84,7 @@ def evaluation(**changes: object) -> Evaluation:
             InputSubset(one, {name: interval(0.5) for name in outputs}) for one in subsets(list(inputs))
         ],
         subset_rows=100,
+        studies={},
         unreadable=Unreadable(0, []),
         history=[
             {"epoch": 1, "train_loss": 1.0, "validation": {"loss": 1.1, "kind.accuracy": 0.7}, "best": True}

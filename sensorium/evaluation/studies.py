@@ -1,0 +1,28 @@
+"""What an evaluation looks into beyond scores; each study has a section of the report of its own."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection
+
+from sensorium.errors import SensoriumError
+from sensorium.evaluation.study import Study
+
+STUDIES: dict[str, Study] = {}
+"""In the order of the report."""
+
+
+def choose_studies(skipped: Collection[str]) -> list[str]:
+    """All studies but some.
+
+    Raises:
+        SensoriumError: naming a study that there is not, and the nearest one.
+    """
+    for name in skipped:
+        if name not in STUDIES:
+            near = difflib.get_close_matches(name, STUDIES, n=1)
+            raise SensoriumError(
+                f"--skip: there is no study {name!r}{f' (did you mean {near[0]}?)' if near else ''}; "
+                f"one of {', '.join(STUDIES)}"
+            )
+    return [name for name in STUDIES if name not in skipped]
