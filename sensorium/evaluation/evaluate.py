@@ -259,7 +259,8 @@ def _take(target: Cells, rows: Array) -> Cells:
 def _plain(value: Any) -> Any:
     """Dataclasses, named tuples and numpy as JSON types."""
     if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        kept = [field.name for field in fields(value) if field.metadata.get("json", True)]
+        return {name: _plain(getattr(value, name)) for name in kept}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return _plain(value._asdict())
     if isinstance(value, Mapping):

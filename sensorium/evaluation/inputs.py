@@ -83,7 +83,7 @@ def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[l
     scored = [
         InputSubset(
             present,
-            {name: _main_metric(model.head(name), own[name], targets[name], draws) for name in targets},
+            {name: main_metric(model.head(name), own[name], targets[name], draws) for name in targets},
         )
         for present, own, draws in zip(tried, predicted, resamples, strict=True)
     ]
@@ -120,7 +120,9 @@ def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -
     ]
 
 
-def _main_metric(head: Head, predicted: dict[str, Array], target: Cells, resamples: int) -> Interval:
+def main_metric(head: Head, predicted: dict[str, Array], target: Cells, resamples: int) -> Interval:
+    """The main metric of a head over the rows that it scores, with its interval."""
+
     def main_metric_of(rows: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
         chosen = {key: array[rows] for key, array in predicted.items()}
         return {head.metric: head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]}

@@ -138,6 +138,48 @@ def scatter_svg(true: Sequence[float], predicted: Sequence[float], prefix: str) 
     return _inline(figure, prefix)
 
 
+class Line(NamedTuple):
+    """A line from left to right; `role` is "first", "second", "text" or "faint"."""
+
+    x: Sequence[float]
+    y: Sequence[float]
+    role: str = "first"
+
+
+Limits = tuple[tuple[float, float] | None, tuple[float, float] | None]
+
+
+def lines_svg(
+    lines: Sequence[Line], axes: tuple[str, str], prefix: str, limits: Limits = (None, None)
+) -> str:
+    """Lines over one another, as an `<svg>` element; which is which is said in the page.
+
+    Args:
+        lines: the last lies on top.
+        axes: what runs to the right, and what upwards.
+        prefix: of the ids in it, different for each picture of a page.
+        limits: of both axes; None: as the lines need it.
+    """
+    figure = _figure(3.6, 2.6)
+    plot = figure.add_subplot()
+    for line in lines:
+        colour, width, alpha = _ROLES[line.role]
+        plot.plot(line.x, line.y, color=colour, linewidth=width, alpha=alpha)
+    plot.set_xlabel(axes[0])
+    plot.set_ylabel(axes[1])
+    plot.set(**{name: value for name, value in zip(("xlim", "ylim"), limits, strict=True) if value})
+    _style(plot, _PAGE_KEYS)
+    return _inline(figure, prefix)
+
+
+_ROLES = {
+    "first": (_FIRST, 1.8, 1.0),
+    "second": (_SECOND, 1.8, 1.0),
+    "text": (_TEXT, 1.0, 0.6),
+    "faint": (_FIRST, 0.8, 0.4),
+}
+"""Role of a line → colour, width in points, opacity."""
+
 _PAGE_KEYS = {colour: colour for colour in _PAGE_COLOURS}
 
 

@@ -6,9 +6,16 @@ import difflib
 from collections.abc import Collection
 
 from sensorium.errors import SensoriumError
+from sensorium.evaluation.curves import STUDY as CURVES
+from sensorium.evaluation.rows import STUDY as ROWS
+from sensorium.evaluation.slices import STUDY as SLICES
 from sensorium.evaluation.study import Study
 
-STUDIES: dict[str, Study] = {}
+STUDIES: dict[str, Study] = {
+    "curves": CURVES,
+    "slices": SLICES,
+    "rows": ROWS,
+}
 """In the order of the report."""
 
 

@@ -17,6 +17,7 @@ FEW_ROWS = 30
 METRICS = {
     "accuracy": "accuracy",
     "balanced_accuracy": "balanced accuracy",
+    "f1": "F1",
     "macro_f1": "macro F1",
     "micro_f1": "micro F1",
     "auc": "AUC",
