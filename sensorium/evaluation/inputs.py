@@ -2,33 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import torch
 
 from sensorium.data.column import Array, Cells
-from sensorium.data.loader import Loader, Rows, plan_batches
+from sensorium.data.loader import Loader, Rows
 from sensorium.evaluation.metrics import Interval, bootstrap
 from sensorium.heads.head import Head
-from sensorium.inference import Collected, batch_to_device
+from sensorium.inference import Collected, Predicted, predict_subsets, sample, subsets
 from sensorium.model import Model
+
+__all__ = ["InputSubset", "sample", "score_subsets", "subsets"]
 
 MOST_ROWS = 2_000
 """Rows on which subsets of inputs are tried; of more rows, a fixed sample is taken."""
-MOST_INPUTS = 5
-"""Up to here every subset is tried."""
 RESAMPLES = 1000
 """Of each bootstrap; with nothing hidden, as for the main scores, so that both show the same interval."""
 FEWEST_RESAMPLES = 200
 """Of each bootstrap with inputs hidden, where there is much work."""
 WORK = 2_000_000
 """Rows times subsets times resamples; above, fewer are drawn with inputs hidden."""
-
-Predicted = dict[str, dict[str, Array]]
 
 
 class InputSubset(NamedTuple):
@@ -41,18 +36,6 @@ class InputSubset(NamedTuple):
 
     present: list[str]
     scores: dict[str, Interval]
-
-
-def subsets(inputs: Sequence[str]) -> list[list[str]]:
-    """Which inputs to leave in, from all to none.
-
-    Up to five inputs: every subset (32 for five). More: all, each left out, each alone, none.
-    """
-    sizes = range(len(inputs), -1, -1)
-    if len(inputs) > MOST_INPUTS:
-        sizes_kept = (len(inputs), len(inputs) - 1, 1, 0)
-        return [list(subset) for size in sizes_kept for subset in combinations(inputs, size)]
-    return [list(subset) for size in sizes for subset in combinations(inputs, size)]
 
 
 def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[list[InputSubset], int]:
@@ -90,27 +73,12 @@ def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[l
     return scored, len(chosen)
 
 
-def sample(rows: Rows, most: int) -> Rows:
-    """At most so many of the rows, in their order; the same ones whenever asked."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
-
-
 def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -> list[Predicted]:
-    """Decodes once, predicts as often as there are subsets; only predictions are kept in memory."""
-    device = torch.device("cpu")
+    """Only predictions are kept in memory."""
     parts: list[list[Predicted]] = [[] for _ in tried]
-    for decoded in loader.batches(plan_batches(rows, 64)):
-        inputs = batch_to_device(decoded, device).inputs
-        for own, present in zip(parts, tried, strict=True):
-            hidden = [name for name in model.inputs if name not in present]
-            own.append(
-                {
-                    name: {key: value.numpy() for key, value in arrays.items()}
-                    for name, arrays in model.predict(inputs, hidden).items()
-                }
-            )
+    for _, predictions in predict_subsets(model, loader, rows, tried):
+        for own, predicted in zip(parts, predictions, strict=True):
+            own.append(predicted)
     return [
         {
             name: {key: np.concatenate([part[name][key] for part in own]) for key in arrays}

@@ -6,14 +6,16 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sensorium.batch import Batch
+from sensorium.calibration import calibrate, save_calibration
 from sensorium.data.loader import Rows
 from sensorium.errors import SensoriumError
 from sensorium.inference import batch_to_device, collect
@@ -186,14 +188,17 @@ class Trainer:
             model,
             self.prepared.loader,
             rows,
-            batch_size=min(
-                64, 2 * self.micro_batch
-            ),  # what fits in training fits here: no gradients are kept
+            batch_size=self._validation_batch,
             device=state.device,
             precision=state.accelerator.autocast,
         )
         measured = measure(model, collected)
         return {name: value for name, value in measured.items() if math.isfinite(value)}
+
+    @property
+    def _validation_batch(self) -> int:
+        """Rows at a time: what fits in training fits here, as no gradients are kept."""
+        return min(64, 2 * self.micro_batch)
 
     def _is_best(self, validation: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; the last one is, where nothing can be compared."""
@@ -249,7 +254,7 @@ class Trainer:
         self.state.save(self.folder.last)
 
     def _finish(self) -> Path:
-        """Writes the saved model and the manifest's end."""
+        """Writes the saved model, calibrated on the validation rows, and the manifest's end."""
         weights, best = load_checkpoint(self.folder.best)
         loader = self.prepared.loader
         save_model(
@@ -260,9 +265,24 @@ class Trainer:
             weights,
             {"epoch": best["epoch"], "table": self.state.table_digest, "versions": software()},
         )
+        self._calibrate(weights)
         self.folder.write_quarantine(loader.quarantine.cells())
         self._write_manifest("finished", weights_sha256=file_digest(self.folder.model / "model.safetensors"))
         return self.folder.model
+
+    def _calibrate(self, weights: Mapping[str, Tensor]) -> None:
+        """Learns temperatures and sets with the best weights, where there are validation rows."""
+        model = self.state.candidate
+        model.load_state_dict(weights)  # training is over, and needs the last ones no more
+        calibration = calibrate(
+            model,
+            self.prepared.loader,
+            self.prepared.parts["validation"],
+            batch_size=self._validation_batch,
+            device=self.state.device,
+        )
+        if calibration is not None:
+            save_calibration(self.folder.model, calibration)
 
     def _write_manifest(self, status: str, **more: str) -> None:
         self.folder.write_manifest({**self._manifest(status), **more})
