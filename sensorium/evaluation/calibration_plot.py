@@ -21,7 +21,7 @@ def reliability_svg(before: Reliability, after: Reliability | None, prefix: str)
         if drawn is not None:
             axes.plot(
                 [one.confidence for one in drawn.bins], [one.accuracy for one in drawn.bins],
-                color=colour, linestyle=dashes, linewidth=1.4, marker="o", markersize=3.5,
+                color=colour, linestyle=dashes, linewidth=0.9, marker="o", markersize=3.5,
             )  # fmt: skip
     axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02), xlabel="confidence", ylabel="share right")
     _style(axes, _PAGE_KEYS)

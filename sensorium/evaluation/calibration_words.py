@@ -125,7 +125,7 @@ def _absent(study: CalibrationStudy, others: list[SubsetCoverage]) -> list[str]:
     listed = "; ".join(f"{side}: {', '.join(names)}" for side, names in missed.items() if names)
     return [
         f"With inputs absent, the interval misses {study.coverage:g} for {number_missed} of "
-        f"{count(len(others), 'subset')} ({listed}). By chance alone, one in 20 does."
+        f"{count(len(others), 'subset')} ({listed}). Some do by chance."
     ]
 
 
