@@ -15,7 +15,7 @@ import torch
 from sensorium.data.column import Array
 from sensorium.data.loader import Loader, Rows
 from sensorium.errors import SensoriumError
-from sensorium.inference import Collected, collect, predict_subsets, sample, subsets
+from sensorium.inference import Collected, collect, predict_batches, sample, subsets
 from sensorium.model import Model
 
 FILE = "calibration.safetensors"
@@ -99,9 +99,10 @@ def calibrate(
     """Learns temperatures from all rows, then, with them, the scores of sets from a sample of the rows.
 
     Args:
-        model: on `device`, in float32, as it is used later; its heads keep the temperatures found.
+        model: on `device`, in float32, as it is used later; it is left in evaluation mode, with the
+            temperatures found.
         loader: of the table, with its targets.
-        rows: of the validation, which no weight was trained on. That they chose the epoch is not made up for.
+        rows: of the validation. No weight was trained on them; that they chose the epoch is not made up for.
         batch_size: rows at a time.
         device: default: the CPU.
 
@@ -128,7 +129,7 @@ def _scores(
     tried = [frozenset(present) for present in subsets(model.inputs)]
     found: dict[str, dict[Pattern, list[Array]]] = {}
     chosen = sample(rows, MOST_ROWS)
-    for decoded, predictions in predict_subsets(model, loader, chosen, tried, batch_size, device):
+    for decoded, predictions in predict_batches(model, loader, chosen, tried, batch_size, device):
         for pattern, predicted in zip(tried, predictions, strict=True):
             has_all = np.ones(len(decoded.rows), dtype=np.bool_)
             for name in pattern:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import combinations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sensorium.batch import Batch, to_device
+from sensorium.batch import Batch, Raw, to_device
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
 from sensorium.model import Model
@@ -103,7 +103,7 @@ def sample(rows: Rows, most: int) -> Rows:
     return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
 
-def predict_subsets(
+def predict_batches(
     model: Model,
     loader: Loader,
     rows: Rows,
@@ -111,7 +111,7 @@ def predict_subsets(
     batch_size: int = 64,
     device: torch.device | None = None,
 ) -> Iterator[tuple[DecodedBatch, list[Predicted]]]:
-    """Decodes every batch once and predicts it as often as there are subsets.
+    """Decodes and encodes every batch once, and fuses it as often as there are subsets of inputs.
 
     Args:
         model: in evaluation mode, on `device`.
@@ -124,11 +124,26 @@ def predict_subsets(
     Yields:
         A batch, and of every subset what the heads predict for it.
     """
-    device = device or torch.device("cpu")
     for decoded in loader.batches(plan_batches(rows, batch_size)):
-        inputs = batch_to_device(decoded, device).inputs
-        hidden = [[name for name in model.inputs if name not in present] for present in tried]
-        yield decoded, [_as_arrays(model.predict(inputs, absent)) for absent in hidden]
+        inputs = batch_to_device(decoded, device or torch.device("cpu")).inputs
+        with torch.no_grad():
+            predictions = _predict_subsets(model, inputs, tried)
+        yield decoded, predictions
+
+
+def _predict_subsets(
+    model: Model, inputs: Mapping[str, Raw], tried: Sequence[Collection[str]]
+) -> list[Predicted]:
+    there = {name: raw.present for name, raw in inputs.items()}
+    nowhere = {name: torch.zeros_like(present) for name, present in there.items()}
+    encoded = {name: model.encode(name, inputs[name], there[name]) for name in model.inputs}
+    absent = {name: model.encode(name, inputs[name], nowhere[name]) for name in model.inputs}
+    predictions = []
+    for left in tried:
+        tokens = {name: (encoded if name in left else absent)[name] for name in model.inputs}
+        present = torch.stack([(there if name in left else nowhere)[name] for name in model.inputs], dim=1)
+        predictions.append(_as_arrays(model.predict_fused(model.fuse_tokens(tokens, present))))
+    return predictions
 
 
 def batch_to_device(decoded: DecodedBatch, device: torch.device) -> Batch:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,13 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from sensorium.data.column import Array, Cells
-from sensorium.data.loader import Loader
 from sensorium.evaluation.inputs import MOST_ROWS
 from sensorium.evaluation.metrics import Interval, wilson
 from sensorium.heads.head import Head
 from sensorium.heads.metrics import SMALLEST_PROBABILITY
 from sensorium.heads.temperature import sigmoid_at, softmax_at
-from sensorium.inference import Collected, predict_subsets, sample, subsets
+from sensorium.inference import Collected, Predicted, sample
 
 if TYPE_CHECKING:
     from sensorium.predict import Predictor
@@ -114,21 +113,24 @@ class CalibrationStudy:
 
 
 def study_calibration(
-    predictor: Predictor, loader: Loader, collected: Collected, coverage: float = 0.9
+    predictor: Predictor,
+    collected: Collected,
+    by_subset: Mapping[tuple[str, ...], Predicted],
+    coverage: float = 0.9,
 ) -> CalibrationStudy | None:
-    """Measures temperatures on all rows, and sets on at most 2,000 of them with every subset of inputs.
+    """Measures temperatures on all rows, and sets with every subset of inputs.
 
     Args:
         predictor: the model.
-        loader: over the table, with the targets that it has.
-        collected: the predictions with nothing hidden.
+        collected: the predictions with nothing hidden, and the targets that the table has.
+        by_subset: inputs left in → predictions with all others hidden, all inputs first, of those rows that
+            `sample` takes of the collected ones, at most `MOST_ROWS`.
         coverage: asked of sets and intervals, between 0 and 1.
 
     Returns:
         None where no measured output has probabilities or sets.
     """
     chosen = sample(np.arange(len(collected.rows)), MOST_ROWS)
-    found = _study_sets(predictor, loader, collected.rows[chosen], coverage)
     outputs = {}
     for name, target in collected.targets.items():
         head, kind = predictor.model.head(name), predictor.recipe.outputs[name].type
@@ -136,8 +138,10 @@ def study_calibration(
             _reliability(kind, head, collected.predicted[name], target, back)
             for back in (1.0, 1 / head.temperature)
         )
-        if after is not None or name in found:
-            outputs[name] = OutputCalibration(kind, head.temperature, before, after, found.get(name, []))
+        sampled = Cells(target.values[chosen], target.mask[chosen])
+        sets = _study_sets(predictor, name, sampled, collected.present[chosen], by_subset, coverage)
+        if after is not None or sets:
+            outputs[name] = OutputCalibration(kind, head.temperature, before, after, sets)
     if not outputs:
         return None
     calibrated = predictor.calibration is not None
@@ -199,65 +203,43 @@ def reliability(claims: Claims) -> Reliability:
 
 
 def _study_sets(
-    predictor: Predictor, loader: Loader, rows: Array, coverage: float
-) -> dict[str, list[SubsetCoverage]]:
-    """Output → its sets with every subset of the inputs."""
-    model, calibration = predictor.model, predictor.calibration
-    names = [name for name in loader.targets if calibration is not None and name in calibration.scores]
-    if calibration is None or not names:
-        return {}
-    tried = subsets(model.inputs)
-    parts: dict[str, list[list[_Sets]]] = {name: [[] for _ in tried] for name in names}
-    for decoded, predictions in predict_subsets(model, loader, rows, tried):
-        has = np.stack([decoded.inputs[one].mask.any(axis=1) for one in model.inputs], axis=1)
-        for place, (present, predicted) in enumerate(zip(tried, predictions, strict=True)):
-            there = has & np.array([one in present for one in model.inputs])
-            for name in names:
-                thresholds = calibration.thresholds(name, there, coverage)
-                own = _sets(model.head(name), predicted[name], decoded.targets[name], thresholds)
-                parts[name][place].append(own)
-    return {
-        name: [
-            _summary(
-                present,
-                _Sets(*(np.concatenate(arrays) for arrays in zip(*own, strict=True))),
-                of_classes="set" in model.head(name).set_columns,
-            )
-            for present, own in zip(tried, parts[name], strict=True)
-        ]
-        for name in names
-    }
+    predictor: Predictor,
+    name: str,
+    target: Cells,
+    present: Array,
+    by_subset: Mapping[tuple[str, ...], Predicted],
+    coverage: float,
+) -> list[SubsetCoverage]:
+    """The sets of one output with every subset of the inputs."""
+    head, calibration = predictor.model.head(name), predictor.calibration
+    if calibration is None or name not in calibration.scores:
+        return []
+    found = []
+    for left, predicted in by_subset.items():
+        there = present & np.array([one in left for one in calibration.inputs])
+        thresholds = calibration.thresholds(name, there, coverage)
+        found.append(_sets(list(left), head, predicted[name], target, thresholds))
+    return found
 
 
-class _Sets(NamedTuple):
-    """Of every row that counts: whether its set holds the truth, its size, and whether it has no limit."""
-
-    covered: Array
-    size: Array
-    unlimited: Array
-
-
-def _sets(head: Head, predicted: dict[str, Array], target: Cells, thresholds: Array) -> _Sets:
-    scored = head.scored(target)
-    covered = np.asarray(head.nonconformity(predicted, target)) <= thresholds
+def _sets(
+    left: list[str], head: Head, predicted: dict[str, Array], target: Cells, thresholds: Array
+) -> SubsetCoverage:
+    rows = head.scored(target)
+    covered = np.asarray(head.nonconformity(predicted, target))[rows] <= thresholds[rows]
     columns = head.sets(predicted, thresholds)
-    if "set" in columns:
-        size = np.array([len(one) for one in columns["set"]], dtype=np.float64)
+    classes = "set" in columns
+    if classes:
+        size = np.array([len(one) for one in columns["set"]], dtype=np.float64)[rows]
     else:
-        size = np.asarray(columns["high"]) - np.asarray(columns["low"])
-    return _Sets(covered[scored], size[scored], np.isinf(thresholds[scored]))
-
-
-def _summary(present: list[str], sets: _Sets, of_classes: bool) -> SubsetCoverage:
-    rows = len(sets.covered)
-    single = sets.size == 1
+        size = (np.asarray(columns["high"]) - np.asarray(columns["low"]))[rows]
     return SubsetCoverage(
-        present=present,
-        coverage=_share(sets.covered),
-        size=float(sets.size.mean()) if rows else math.nan,
-        unlimited=int(sets.unlimited.sum()),
-        answered=float(single.mean()) if of_classes and rows else None,
-        accuracy=_share(sets.covered[single]) if of_classes else None,
+        present=left,
+        coverage=_share(covered),
+        size=float(size.mean()) if rows.any() else math.nan,
+        unlimited=int(np.isinf(thresholds[rows]).sum()),
+        answered=float((size == 1).mean()) if classes and rows.any() else None,
+        accuracy=_share(covered[size == 1]) if classes else None,
     )
 
 

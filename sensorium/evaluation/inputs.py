@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from sensorium.data.column import Array, Cells
-from sensorium.data.loader import Loader, Rows
+from sensorium.data.loader import Loader, Rows, plan_batches
 from sensorium.evaluation.metrics import Interval, bootstrap
 from sensorium.heads.head import Head
-from sensorium.inference import Collected, Predicted, predict_subsets, sample, subsets
+from sensorium.inference import Collected, batch_to_device, sample, subsets
 from sensorium.model import Model
 
 __all__ = ["InputSubset", "sample", "score_subsets", "subsets"]
@@ -24,6 +25,8 @@ FEWEST_RESAMPLES = 200
 """Of each bootstrap with inputs hidden, where there is much work."""
 WORK = 2_000_000
 """Rows times subsets times resamples; above, fewer are drawn with inputs hidden."""
+
+Predicted = dict[str, dict[str, Array]]
 
 
 class InputSubset(NamedTuple):
@@ -74,11 +77,19 @@ def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[l
 
 
 def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -> list[Predicted]:
-    """Only predictions are kept in memory."""
+    """Decodes once, predicts as often as there are subsets; only predictions are kept in memory."""
+    device = torch.device("cpu")
     parts: list[list[Predicted]] = [[] for _ in tried]
-    for _, predictions in predict_subsets(model, loader, rows, tried):
-        for own, predicted in zip(parts, predictions, strict=True):
-            own.append(predicted)
+    for decoded in loader.batches(plan_batches(rows, 64)):
+        inputs = batch_to_device(decoded, device).inputs
+        for own, present in zip(parts, tried, strict=True):
+            hidden = [name for name in model.inputs if name not in present]
+            own.append(
+                {
+                    name: {key: value.numpy() for key, value in arrays.items()}
+                    for name, arrays in model.predict(inputs, hidden).items()
+                }
+            )
     return [
         {
             name: {key: np.concatenate([part[name][key] for part in own]) for key in arrays}

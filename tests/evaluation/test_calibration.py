@@ -35,9 +35,15 @@ ALL, SIZE, COLOUR, NONE = (frozenset(one) for one in (["size", "colour"], ["size
 
 
 def study(predictor: Predictor, coverage: float = 0.9, rows: dict = ROWS) -> CalibrationStudy | None:
-    table = read_table(rows)
-    loader = predictor.loader(table)
-    return study_calibration(predictor, loader, collect(predictor.model, loader, np.arange(6)), coverage)
+    loader = predictor.loader(read_table(rows))
+    collected = collect(predictor.model, loader, np.arange(len(rows["size"])))
+    names = list(predictor.inputs)
+    hidden = {tuple(left): [name for name in names if name not in left] for left in subsets(names)}
+    by_subset = {
+        left: collect(predictor.model, loader, collected.rows, hidden=absent).predicted
+        for left, absent in hidden.items()
+    }
+    return study_calibration(predictor, collected, by_subset, coverage)
 
 
 def calibrated(scores: dict, temperature: float = 1.0) -> Predictor:
@@ -151,10 +157,9 @@ def test_rows_without_a_target_do_not_count():
 def test_a_trained_model_agrees_with_its_own_tables():
     rows = {"size": [float(row % 7) for row in range(120)], "kind": ["a", "b", "b"] * 40}
     model = sm.fit(rows, target="kind", training={"epochs": 2}, verbose=False)
-    table = read_table(rows)
-    loader = model.loader(table)
+    loader = model.loader(read_table(rows))
     collected = collect(model.model, loader, np.arange(120))
-    found = study_calibration(model, loader, collected, 0.7)
+    found = study(model, 0.7, rows)
     assert found is not None
     kind, head = found.outputs["kind"], model.model.head("kind")
     predicted = model.predict_table(rows, coverage=0.7)
