@@ -136,4 +136,4 @@ def _diagram(output: OutputCalibration, prefix: str) -> str:
 
 
 def _name(study: CalibrationStudy, one: SubsetCoverage) -> str:
-    return subset_name(one.present, study.inputs)
+    return subset_name(one.present, study.inputs) if one.present else "no input"

@@ -6,7 +6,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -254,7 +254,7 @@ class Trainer:
         self.state.save(self.folder.last)
 
     def _finish(self) -> Path:
-        """Writes the saved model, calibrated on the validation rows, and the manifest's end."""
+        """Writes the saved model and the manifest's end."""
         weights, best = load_checkpoint(self.folder.best)
         loader = self.prepared.loader
         save_model(
@@ -270,7 +270,7 @@ class Trainer:
         self._write_manifest("finished", weights_sha256=file_digest(self.folder.model / "model.safetensors"))
         return self.folder.model
 
-    def _calibrate(self, weights: Mapping[str, Tensor]) -> None:
+    def _calibrate(self, weights: dict[str, Tensor]) -> None:
         """Learns temperatures and sets with the best weights, where there are validation rows."""
         model = self.state.candidate
         model.load_state_dict(weights)  # training is over, and needs the last ones no more

@@ -230,7 +230,7 @@ def test_sentences_say_what_improved_and_what_holds():
     bad = " ".join(sentences(of(output(0.8, 0.99, error=0.12))))
     assert "does not lower the expected calibration error (0.100 before, 0.120 after)" in bad
     assert "does not contain the 0.9 asked for: too often the truth is left out" in bad
-    assert "misses 0.9 for 1 of 1 subset (above: none)" in bad
+    assert "misses 0.9 for 1 of 1 subset (above: no input)" in bad
     assert "larger than they need be" in " ".join(sentences(of(output(0.99, 0.9))))
     bare = sentences(of(output(0.9, 0.9, temperature=1.0, subsets=[]), calibrated=False))
     assert "was not calibrated" in bare[0]
