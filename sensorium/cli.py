@@ -115,8 +115,13 @@ def predict(
     data: Annotated[Path, typer.Argument(help="table of new rows")],
     output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .csv or .jsonl")],
     media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
+    coverage: Annotated[
+        float | None,
+        typer.Option(help="share of rows whose truth added sets and intervals hold, such as 0.9"),
+    ] = None,
 ) -> None:
     """Predict every row of a table, in its order, under its key."""
+    from sensorium.calibration import unlimited_words
     from sensorium.data.table import read_table
     from sensorium.data.write import check_writable, write_table
     from sensorium.predict import load
@@ -126,8 +131,10 @@ def predict(
     table = predictor.open(read_table(data, media_root))
     if predictor.absent_columns(table):
         typer.echo(predictor.absent_words(table), err=True)
-    predictions = predictor.tabulate(table)
+    predictions = predictor.tabulate(table, coverage)
     write_table(predictions, output)
+    if predictor.unlimited and coverage is not None:
+        typer.echo(unlimited_words(predictor.unlimited, coverage), err=True)
     for cell in predictor.unreadable[:20]:
         typer.echo(cell.line(), err=True)
     if len(predictor.unreadable) > 20:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import torch
 
-from sensorium.batch import Batch, to_device
+from sensorium.batch import Batch, Raw, to_device
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
 from sensorium.model import Model
+
+MOST_INPUTS = 5
+"""Up to here every subset is tried."""
+
+Predicted = dict[str, dict[str, Array]]
+"""Output name → array name → `(N, ...)`, as the head's `predict` gives them."""
 
 
 @dataclass(frozen=True)
@@ -22,14 +29,14 @@ class Collected:
 
     Attributes:
         rows: `(N,)` positions in the table.
-        predicted: output name → array name → `(N, ...)`, as the head's `predict` gives them.
+        predicted: what the heads predict.
         targets: output name → cells of N rows; empty where the table has no targets.
         losses: output name → `(N,)` float32; empty where the table has no targets.
         present: `(N, M)` bool, which inputs each row has, in the order of the recipe.
     """
 
     rows: Rows
-    predicted: dict[str, dict[str, Array]]
+    predicted: Predicted
     targets: dict[str, Cells]
     losses: dict[str, Array]
     present: Array
@@ -77,6 +84,68 @@ def collect(
     return _join(parts) if parts else _nothing(model, loader, device)
 
 
+def subsets(inputs: Sequence[str]) -> list[list[str]]:
+    """Which inputs to leave in, from all to none.
+
+    Up to five inputs: every subset (32 for five). More: all, each left out, each alone, none.
+    """
+    sizes = range(len(inputs), -1, -1)
+    if len(inputs) > MOST_INPUTS:
+        sizes_kept = (len(inputs), len(inputs) - 1, 1, 0)
+        return [list(subset) for size in sizes_kept for subset in combinations(inputs, size)]
+    return [list(subset) for size in sizes for subset in combinations(inputs, size)]
+
+
+def sample(rows: Rows, most: int) -> Rows:
+    """At most so many of the rows, in their order; the same ones whenever asked."""
+    if len(rows) <= most:
+        return rows
+    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
+
+
+def predict_batches(
+    model: Model,
+    loader: Loader,
+    rows: Rows,
+    tried: Sequence[Collection[str]],
+    batch_size: int = 64,
+    device: torch.device | None = None,
+) -> Iterator[tuple[DecodedBatch, list[Predicted]]]:
+    """Decodes and encodes every batch once, and fuses it as often as there are subsets of inputs.
+
+    Args:
+        model: in evaluation mode, on `device`.
+        loader: of the table.
+        rows: positions in the table.
+        tried: which inputs to leave in; all others are missing in every row.
+        batch_size: rows at a time.
+        device: default: the CPU.
+
+    Yields:
+        A batch, and of every subset what the heads predict for it.
+    """
+    for decoded in loader.batches(plan_batches(rows, batch_size)):
+        inputs = batch_to_device(decoded, device or torch.device("cpu")).inputs
+        with torch.no_grad():
+            predictions = _predict_subsets(model, inputs, tried)
+        yield decoded, predictions
+
+
+def _predict_subsets(
+    model: Model, inputs: Mapping[str, Raw], tried: Sequence[Collection[str]]
+) -> list[Predicted]:
+    there = {name: raw.present for name, raw in inputs.items()}
+    nowhere = {name: torch.zeros_like(present) for name, present in there.items()}
+    encoded = {name: model.encode(name, inputs[name], there[name]) for name in model.inputs}
+    absent = {name: model.encode(name, inputs[name], nowhere[name]) for name in model.inputs}
+    predictions = []
+    for left in tried:
+        tokens = {name: (encoded if name in left else absent)[name] for name in model.inputs}
+        present = torch.stack([(there if name in left else nowhere)[name] for name in model.inputs], dim=1)
+        predictions.append(_as_arrays(model.predict_fused(model.fuse_tokens(tokens, present))))
+    return predictions
+
+
 def batch_to_device(decoded: DecodedBatch, device: torch.device) -> Batch:
     """Numpy cells as tensors on a device."""
     rows = torch.from_numpy(decoded.rows).to(device)
@@ -92,14 +161,23 @@ def _collect_batch(
     for name in model.outputs:
         own = fused.for_output(name)
         head = model.head(name)
-        predicted[name] = {
-            key: value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
-            for key, value in head.predict(own).items()
-        }
+        predicted[name] = head.predict(own)
         if name in batch.targets:
             losses[name] = head.loss(own, batch.targets[name]).float().cpu().numpy()
     present = [decoded.inputs[name].mask.any(axis=1) & (name not in hidden) for name in model.inputs]
-    return Collected(decoded.rows, predicted, decoded.targets, losses, np.stack(present, axis=1))
+    arrays = _as_arrays(predicted)
+    return Collected(decoded.rows, arrays, decoded.targets, losses, np.stack(present, axis=1))
+
+
+def _as_arrays(predicted: dict[str, dict[str, torch.Tensor]]) -> Predicted:
+    """Floating point as float32, which numpy has; whole numbers as they are."""
+    return {
+        name: {
+            key: value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
+            for key, value in tensors.items()
+        }
+        for name, tensors in predicted.items()
+    }
 
 
 def _join(parts: list[Collected]) -> Collected:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from sensorium.calibration import FILE, Calibration, check_coverage, load_calibration, unlimited_words
 from sensorium.data.column import Array, Column
 from sensorium.data.loader import BadCell, BoundColumn, Loader
 from sensorium.data.table import Table, read_table
@@ -34,6 +35,8 @@ class Predictor:
         about: epoch, table digest and versions of the training.
         media_root: the folder that media paths of dataframes start from; `fit` sets it to its own.
         unreadable: the cells that the last call could not read; each counted as missing.
+        calibration: what the validation rows taught; None where there were none.
+        unlimited: output → rows of the last table whose set holds everything, for want of validation rows.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Predictor:
         targets: dict[str, Column],
         model: Model,
         about: dict[str, Any],
+        calibration: Calibration | None = None,
     ) -> None:
         self.folder = folder
         self.recipe = recipe
@@ -57,6 +61,8 @@ class Predictor:
             name: BoundColumn(recipe.outputs[name].column or name, column) for name, column in targets.items()
         }
         self.unreadable: list[BadCell] = []
+        self.calibration = calibration
+        self.unlimited: dict[str, int] = {}
         self.media_root: Path | None = None
 
     @property
@@ -119,31 +125,51 @@ class Predictor:
             raise SensoriumError("this model has no output with classes, so it has no probabilities")
         return found[self.outputs[0]] if len(self.outputs) == 1 else found
 
-    def predict_table(self, data: Any, media_root: str | Path | None = None) -> pa.Table:
+    def predict_table(
+        self, data: Any, media_root: str | Path | None = None, coverage: float | None = None
+    ) -> pa.Table:
         """Everything about every row: its key, answers, probabilities, and what was missing.
+
+        Args:
+            data: as for `predict`.
+            media_root: as for `predict`.
+            coverage: share of rows, between 0 and 1, whose truth the sets are to hold; None gives no sets.
+                See `sensorium.calibration.Calibration` for when that can be relied on.
 
         Returns:
             The key columns (or `row`, the position from 0, where the recipe has no key); for each output
             `<output>_prediction` and its further columns; `missing`, the inputs that the row lacked; and
-            `unreadable`, those of them whose cell was there but could not be read.
+            `unreadable`, those of them whose cell was there but could not be read. With a coverage also, for
+            a category, `<output>_set`, a list of classes, and `<output>_abstain`, True where that is not one
+            class; for a number `<output>_low` and `<output>_high`, the ends of an interval.
 
         Raises:
-            SensoriumError: when two of these columns would have the same name.
+            SensoriumError: when two of these columns would have the same name, or the model cannot give sets.
 
         Warns:
-            UserWarning: as `predict` does.
+            UserWarning: as `predict` does, and when too few validation rows stand behind the coverage, so
+                that sets hold every class and intervals are infinite.
         """
         table = self.open(data, media_root)
         self._warn_of_absent_columns(table)
-        tabulated = self.tabulate(table)
+        tabulated = self.tabulate(table, coverage)
         self._warn_of_unreadable_columns(table)
+        if self.unlimited and coverage is not None:
+            warnings.warn(unlimited_words(self.unlimited, coverage), UserWarning, stacklevel=2)
         return tabulated
 
-    def tabulate(self, table: Table) -> pa.Table:
-        """`predict_table` of a table that `open` gave, without a warning of absent columns."""
+    def tabulate(self, table: Table, coverage: float | None = None) -> pa.Table:
+        """`predict_table` of a table that `open` gave, without its warnings."""
+        calibration = None if coverage is None else check_coverage(self.calibration, coverage)
         collected = self.collect(table)
         columns = self._keys(table)
-        for name, answers in self.answers(collected).items():
+        found = self.answers(collected)
+        self.unlimited = {}
+        if calibration is not None and coverage is not None:
+            self.unlimited = calibration.unlimited(collected, coverage)
+            for name, sets in calibration.sets(self.model, collected, coverage).items():
+                found[name] |= {suffix: self._set_column(name, values) for suffix, values in sets.items()}
+        for name, answers in found.items():
             columns += [(f"{name}_{suffix}", pa.array(values)) for suffix, values in answers.items()]
         names = pa.list_(pa.string())
         columns.append(("missing", pa.array(self._missing_inputs(collected.present), type=names)))
@@ -177,7 +203,7 @@ class Predictor:
         return evaluate(self, self.open(data, media_root))
 
     def save(self, folder: str | Path) -> None:
-        """Copies the saved model: weights, recipe and fitted columns.
+        """Copies the saved model: weights, recipe, fitted columns and calibration.
 
         Raises:
             SensoriumError: when the folder exists and holds something else, or cannot be written.
@@ -189,8 +215,11 @@ class Predictor:
             raise SensoriumError(f"{folder} is not empty and holds no model; nothing was written")
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for file in ("model.safetensors", "columns.json", "recipe.yaml", "model.json"):
-                if (self.folder / file).resolve() != (folder / file).resolve():
+            if folder.resolve() == self.folder.resolve():
+                return
+            (folder / FILE).unlink(missing_ok=True)  # of another model, which this one takes the place of
+            for file in ("model.safetensors", "columns.json", "recipe.yaml", "model.json", FILE):
+                if file != FILE or (self.folder / file).exists():
                     shutil.copyfile(self.folder / file, folder / file)
         except OSError as error:
             raise SensoriumError(f"{folder}: the model cannot be written ({error.strerror})") from None
@@ -225,6 +254,11 @@ class Predictor:
     def answers(self, collected: Collected) -> dict[str, dict[str, Any]]:
         """Output name → columns in the user's words and units."""
         return {name: self.model.head(name).answers(arrays) for name, arrays in collected.predicted.items()}
+
+    def _set_column(self, name: str, values: Any) -> pa.Array:
+        """Lists of classes with their type, which empty lists alone would not tell."""
+        classes = pa.array(_classes(self.targets[name].column))
+        return pa.array(values, type=pa.list_(classes.type) if isinstance(values, list) else None)
 
     def _warn_of_absent_columns(self, table: Table) -> None:
         words = self.absent_words(table)
@@ -279,7 +313,11 @@ def load(folder: str | Path) -> Predictor:
     if not folder.is_dir():
         raise SensoriumError(f"{folder}: there is no such folder")
     home = folder / "model" if (folder / "model" / "model.safetensors").exists() else folder
-    return Predictor(home, *load_model(home))
+    recipe, columns, targets, model, about = load_model(home)
+    calibration = load_calibration(home, model)
+    if calibration is not None:
+        calibration.set_temperatures(model)
+    return Predictor(home, recipe, columns, targets, model, about, calibration)
 
 
 def _without_cache(recipe: Recipe) -> Recipe:

@@ -201,7 +201,11 @@ def _refuse_leaks(inputs: Mapping[str, Input], outputs: Mapping[str, Any]) -> No
 
 def _refuse_taken_keys(key: list[str], outputs: Mapping[str, Any]) -> None:
     """No column of the key may have the name of a column of the predictions."""
-    taken = {"missing", "unreadable", *(f"{name}_prediction" for name in outputs)}
+    from sensorium.heads import HEADS
+
+    taken = {"missing", "unreadable"}
+    for name, part in outputs.items():
+        taken |= {f"{name}_{column}" for column in ("prediction", *HEADS[part.type].set_columns)}
     for name in key:
         if name in taken or any(name.startswith(f"{output}_probability_") for output in outputs):
             raise RecipeError(f"data.key: predictions have a column {name!r} of their own; name another key")

@@ -111,6 +111,7 @@ def test_a_loaded_model_predicts_the_same_bits(predictor: sm.Predictor, tmp_path
     assert loaded.recipe.as_dict() == predictor.recipe.as_dict()
     assert loaded.about == predictor.about
     assert sorted(path.name for path in (tmp_path / "saved").iterdir()) == [
+        "calibration.safetensors",
         "columns.json",
         "model.json",
         "model.safetensors",

@@ -21,7 +21,7 @@ STAGES = [
     {"errors", "config"},
     {"batch", "layers", "weights", "data"},
     {"encoders", "fusion", "heads"},
-    {"sections", "recipe", "model", "prepare", "inference"},
+    {"sections", "recipe", "model", "prepare", "inference", "calibration"},
     {"training"},
     {"evaluation", "predict", "draft", "check", "fitting"},
     {"cli"},
@@ -33,6 +33,7 @@ WITHIN_THEIR_STAGE = {
     "model": {"recipe"},
     "prepare": {"sections", "recipe", "model"},
     "inference": {"model"},
+    "calibration": {"model", "inference"},
     "evaluation": {"predict"},
     "fitting": {"predict", "draft", "evaluation"},
     "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor

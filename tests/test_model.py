@@ -12,7 +12,7 @@ import torch
 from sensorium.batch import Batch, Raw
 from sensorium.errors import SensoriumError
 from sensorium.fusion import FUSIONS
-from sensorium.inference import batch_to_device, collect
+from sensorium.inference import batch_to_device, collect, predict_batches, subsets
 from sensorium.model import Model, load_model, module_name, save_model
 from sensorium.prepare import Prepared, prepare
 from sensorium.recipe import parse_recipe
@@ -120,6 +120,21 @@ def test_hidden_inputs_count_as_missing() -> None:
     assert not torch.equal(hidden, model.predict(batch.inputs)["label"]["probabilities"])
     collected = collect(model, data.loader, np.arange(12), hidden=["picture"])
     assert collected.present.tolist() == [[row != 4, False, True] for row in range(12)]
+
+
+@pytest.mark.parametrize("kind", list(FUSIONS))
+def test_inputs_that_are_encoded_once_give_the_same_bits(kind: str) -> None:
+    data = prepared(kind)
+    model = model_of(data).eval()
+    tried = subsets(model.inputs)
+    assert len(tried) == 8
+    (first, predictions), *others = predict_batches(model, data.loader, np.arange(12), tried, batch_size=10)
+    assert [len(first.rows), *(len(decoded.rows) for decoded, _ in others)] == [10, 2]
+    inputs = batch_of(data, range(10)).inputs
+    for left, predicted in zip(tried, predictions, strict=True):
+        hidden = [name for name in model.inputs if name not in left]
+        expected = model.predict(inputs, hidden)["label"]["probabilities"].numpy()
+        np.testing.assert_array_equal(predicted["label"]["probabilities"], expected)
 
 
 def test_batch_statistics_see_only_rows_that_have_the_input() -> None:

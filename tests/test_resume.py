@@ -168,7 +168,8 @@ def error_of_second_process(recipe: Recipe, runs: Path) -> str:
 def test_the_weights_are_the_same_bit_for_bit(workplace: Path, interrupted: Interrupted) -> None:
     assert interrupted.last.returncode == 0, interrupted.last.stderr
     whole = workplace / "whole" / "run"
-    for file in ("model/model.safetensors", "model/columns.json", "checkpoints/best.safetensors"):
+    kept = ("model.safetensors", "calibration.safetensors", "columns.json")
+    for file in (*(f"model/{name}" for name in kept), "checkpoints/best.safetensors"):
         assert (interrupted.folder / file).read_bytes() == (whole / file).read_bytes(), file
 
 
@@ -239,8 +240,12 @@ def test_a_kill_while_the_end_was_written(workplace: Path, tmp_path: Path) -> No
     whole = model.read_bytes()
     model.write_bytes(whole[:100])
     (folder / "model" / "columns.json").unlink()
+    calibration = folder / "model" / "calibration.safetensors"
+    learned = calibration.read_bytes()
+    calibration.unlink()
     train_recipe(read_recipe(workplace / "recipe.yaml"), tmp_path, Silent())
     assert model.read_bytes() == whole
+    assert calibration.read_bytes() == learned
     assert (folder / "model" / "columns.json").exists()
 
 

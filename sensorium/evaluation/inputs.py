@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import combinations
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,13 +12,13 @@ from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Loader, Rows, plan_batches
 from sensorium.evaluation.metrics import Interval, bootstrap
 from sensorium.heads.head import Head
-from sensorium.inference import Collected, batch_to_device
+from sensorium.inference import Collected, batch_to_device, sample, subsets
 from sensorium.model import Model
+
+__all__ = ["InputSubset", "sample", "score_subsets", "subsets"]
 
 MOST_ROWS = 2_000
 """Rows on which subsets of inputs are tried; of more rows, a fixed sample is taken."""
-MOST_INPUTS = 5
-"""Up to here every subset is tried."""
 RESAMPLES = 1000
 """Of each bootstrap; with nothing hidden, as for the main scores, so that both show the same interval."""
 FEWEST_RESAMPLES = 200
@@ -41,18 +39,6 @@ class InputSubset(NamedTuple):
 
     present: list[str]
     scores: dict[str, Interval]
-
-
-def subsets(inputs: Sequence[str]) -> list[list[str]]:
-    """Which inputs to leave in, from all to none.
-
-    Up to five inputs: every subset (32 for five). More: all, each left out, each alone, none.
-    """
-    sizes = range(len(inputs), -1, -1)
-    if len(inputs) > MOST_INPUTS:
-        sizes_kept = (len(inputs), len(inputs) - 1, 1, 0)
-        return [list(subset) for size in sizes_kept for subset in combinations(inputs, size)]
-    return [list(subset) for size in sizes for subset in combinations(inputs, size)]
 
 
 def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[list[InputSubset], int]:
@@ -88,13 +74,6 @@ def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[l
         for present, own, draws in zip(tried, predicted, resamples, strict=True)
     ]
     return scored, len(chosen)
-
-
-def sample(rows: Rows, most: int) -> Rows:
-    """At most so many of the rows, in their order; the same ones whenever asked."""
-    if len(rows) <= most:
-        return rows
-    return np.sort(np.random.default_rng(0).choice(rows, most, replace=False))
 
 
 def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -> list[Predicted]:

@@ -15,6 +15,7 @@ from sensorium.errors import TableError
 from sensorium.heads.head import Head, VectorHeadConfig, layers
 from sensorium.heads.losses import sigmoid_loss
 from sensorium.heads.metrics import categories_metrics
+from sensorium.heads.temperature import sigmoid_temperature
 
 
 class CategoriesHeadConfig(VectorHeadConfig):
@@ -85,7 +86,7 @@ class CategoriesHead(Head):
 
     def predict(self, fused: Fused) -> dict[str, Tensor]:
         """`probabilities (B, C)` float32."""
-        return {"probabilities": self.forward(fused).float().sigmoid()}
+        return {"probabilities": (self.forward(fused).float() / self.temperature).sigmoid()}
 
     def answers(self, predicted: dict[str, Array]) -> dict[str, list[Any] | Array]:
         """`prediction`: N lists of labels; `probability_<label>`: `(N,)` float32 for each label."""
@@ -97,6 +98,15 @@ class CategoriesHead(Head):
         for position, label in enumerate(self.labels):
             answers[f"probability_{label}"] = probabilities[:, position]
         return answers
+
+    def fit_temperature(self, predicted: dict[str, Array], target: Cells) -> float:
+        """See `sigmoid_temperature`. Labels are given by the probability that comes out of it.
+
+        With the usual threshold of 0.5 no answer changes: log-odds keep their sign. Another threshold means
+        the probability that the user sees.
+        """
+        rows = self.scored(target)
+        return sigmoid_temperature(predicted["probabilities"][rows], target.values[rows, 1:] > 0.5)
 
     def metrics(self, predicted: dict[str, Array], target: Cells) -> dict[str, float]:
         """See `categories_metrics`."""

@@ -17,6 +17,7 @@ from sensorium.errors import RecipeError, TableError
 from sensorium.heads.head import Head, VectorHeadConfig, layers
 from sensorium.heads.losses import softmax_loss
 from sensorium.heads.metrics import category_metrics
+from sensorium.heads.temperature import softmax_temperature
 
 Weight = Annotated[float, Field(ge=0)]
 
@@ -58,6 +59,7 @@ class CategoryHead(Head):
     Config = CategoryHeadConfig
     metric: ClassVar[str] = "accuracy"
     metric_goal: ClassVar[Literal["max", "min"]] = "max"
+    set_columns: ClassVar[tuple[str, ...]] = ("set", "abstain")
     weights: Tensor
 
     @classmethod
@@ -90,9 +92,13 @@ class CategoryHead(Head):
         return torch.where(known, loss, torch.zeros_like(loss))
 
     def predict(self, fused: Fused) -> dict[str, Tensor]:
-        """`codes (B,)` int64 in 1..C, `probabilities (B, C)` float32."""
-        probabilities = self.forward(fused).float().softmax(dim=-1)
-        return {"codes": probabilities.argmax(dim=-1) + 1, "probabilities": probabilities}
+        """`codes (B,)` int64 in 1..C, `probabilities (B, C)` float32.
+
+        The codes come from the logits themselves, so that no temperature changes an answer.
+        """
+        logits = self.forward(fused).float()
+        probabilities = (logits / self.temperature).softmax(dim=-1)
+        return {"codes": logits.argmax(dim=-1) + 1, "probabilities": probabilities}
 
     def answers(self, predicted: dict[str, Array]) -> dict[str, list[Any] | Array]:
         """`prediction`: `(N,)` labels in the table's type; `probability_<label>`: `(N,)` float32 for each."""
@@ -100,6 +106,24 @@ class CategoryHead(Head):
         for position, label in enumerate(self.labels):
             answers[f"probability_{label}"] = predicted["probabilities"][:, position]
         return answers
+
+    def fit_temperature(self, predicted: dict[str, Array], target: Cells) -> float:
+        """See `softmax_temperature`."""
+        rows = self.scored(target)
+        return softmax_temperature(predicted["probabilities"][rows], target.values[rows, 0] - 1)
+
+    def nonconformity(self, predicted: dict[str, Array], target: Cells) -> Array:
+        """`(N,)` float32, 1 - probability of the true class (Sadinle et al. 2019, arXiv:1609.00451)."""
+        classes = np.maximum(target.values[:, 0], 1) - 1
+        return np.asarray(1 - predicted["probabilities"][np.arange(len(classes)), classes])
+
+    def sets(self, predicted: dict[str, Array], thresholds: Array) -> dict[str, list[Any] | Array]:
+        """`set`: N lists of labels in the table's type; `abstain`: `(N,)` bool.
+
+        A set is empty where no class is likely enough. `abstain` is True where it is not one class.
+        """
+        inside = 1 - predicted["probabilities"] <= thresholds[:, None]
+        return {"set": [self.classes[row].tolist() for row in inside], "abstain": inside.sum(axis=1) != 1}
 
     def scored(self, target: Cells) -> npt.NDArray[np.bool_]:
         """`(B,)` bool, True for the rows whose target is a class that was learned."""

@@ -42,6 +42,10 @@ class Head(nn.Module, ABC):
     metric: ClassVar[str]
     """The main metric, a key of what `metrics` gives; NaN where it is undefined."""
     metric_goal: ClassVar[Literal["max", "min"]]
+    set_columns: ClassVar[tuple[str, ...]] = ()
+    """What `sets` gives; nothing where an output has no conformal sets."""
+    temperature: float = 1.0
+    """What `predict`, and it alone, divides logits by; set by `sensorium.calibration`."""
 
     @classmethod
     @abstractmethod
@@ -68,6 +72,26 @@ class Head(nn.Module, ABC):
         """One number, the higher the better, by which epochs are compared: the main metric."""
         value = metrics[self.metric]
         return value if self.metric_goal == "max" else -value
+
+    def fit_temperature(self, predicted: dict[str, Array], target: Cells) -> float:
+        """The temperature with the smallest log loss on rows predicted at temperature 1; 1 without logits."""
+        return 1.0
+
+    def nonconformity(self, predicted: dict[str, Array], target: Cells) -> Array | None:
+        """`(N,)` float32, the larger the less the truth fits the prediction; None without conformal sets.
+
+        What it says of rows that are not `scored` means nothing.
+        """
+        return None
+
+    def sets(self, predicted: dict[str, Array], thresholds: Array) -> dict[str, list[Any] | Array]:
+        """The columns `set_columns`: everything whose nonconformity is at most the row's threshold.
+
+        Args:
+            predicted: arrays of N rows.
+            thresholds: `(N,)` float64; infinite where nothing may be left out.
+        """
+        return {}
 
     def scored(self, target: Cells) -> npt.NDArray[np.bool_]:
         """`(B,)` bool, True for the rows that the metrics count: those with a target."""

@@ -70,6 +70,7 @@ class NumberHead(Head):
     Config = NumberHeadConfig
     metric: ClassVar[str] = "mae"
     metric_goal: ClassVar[Literal["max", "min"]] = "min"
+    set_columns: ClassVar[tuple[str, ...]] = ("low", "high")
     levels: Tensor
 
     @classmethod
@@ -122,6 +123,28 @@ class NumberHead(Head):
             answers[name] = self._unscale(predicted["quantiles"][:, position])
         return answers
 
+    def nonconformity(self, predicted: dict[str, Array], target: Cells) -> Array:
+        """`(N,)` float32 in scaled units: how far the truth lies outside the band, below zero inside.
+
+        The band reaches from the lowest to the highest quantile (Romano et al. 2019, arXiv:1905.03222);
+        without two quantiles it is the prediction alone, and this its absolute error.
+        """
+        low, high = self._band(predicted)
+        truth = target.values[:, 0]
+        return np.asarray(np.maximum(low - truth, truth - high))
+
+    def sets(self, predicted: dict[str, Array], thresholds: Array) -> dict[str, list[Any] | Array]:
+        """In the user's units: `low (N,)` and `high (N,)` float64, the band widened by the threshold.
+
+        A threshold below zero narrows the band, to its middle at most.
+        """
+        low, high = self._band(predicted)
+        middle = (low + high) / 2
+        return {
+            "low": self._unscale(np.minimum(low - thresholds, middle)),
+            "high": self._unscale(np.maximum(high + thresholds, middle)),
+        }
+
     def metrics(self, predicted: dict[str, Array], target: Cells) -> dict[str, float]:
         """See `number_metrics` and, with quantiles, `quantile_metrics`; in the user's units."""
         rows = self.scored(target)
@@ -135,6 +158,12 @@ class NumberHead(Head):
     def score(self, metrics: dict[str, float]) -> float:
         """R², which says how good without the unit; minus the mean absolute error where it is undefined."""
         return metrics["r2"] if np.isfinite(metrics["r2"]) else -metrics["mae"]
+
+    def _band(self, predicted: dict[str, Array]) -> tuple[Array, Array]:
+        """Lower and upper end `(N,)` in scaled units before any threshold."""
+        if len(self.names) < 2:
+            return predicted["values"], predicted["values"]
+        return predicted["quantiles"][:, 0], predicted["quantiles"][:, -1]
 
     def _unscale(self, values: Array) -> Array:
         # float64, as float32 has too few digits for a large centre with a small spread

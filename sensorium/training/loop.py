@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from sensorium.batch import Batch
+from sensorium.calibration import calibrate, save_calibration
 from sensorium.data.loader import Rows
 from sensorium.errors import SensoriumError
 from sensorium.inference import batch_to_device, collect
@@ -186,14 +188,17 @@ class Trainer:
             model,
             self.prepared.loader,
             rows,
-            batch_size=min(
-                64, 2 * self.micro_batch
-            ),  # what fits in training fits here: no gradients are kept
+            batch_size=self._validation_batch,
             device=state.device,
             precision=state.accelerator.autocast,
         )
         measured = measure(model, collected)
         return {name: value for name, value in measured.items() if math.isfinite(value)}
+
+    @property
+    def _validation_batch(self) -> int:
+        """Rows at a time: what fits in training fits here, as no gradients are kept."""
+        return min(64, 2 * self.micro_batch)
 
     def _is_best(self, validation: dict[str, float]) -> bool:
         """Whether this epoch is the best so far; the last one is, where nothing can be compared."""
@@ -260,9 +265,24 @@ class Trainer:
             weights,
             {"epoch": best["epoch"], "table": self.state.table_digest, "versions": software()},
         )
+        self._calibrate(weights)
         self.folder.write_quarantine(loader.quarantine.cells())
         self._write_manifest("finished", weights_sha256=file_digest(self.folder.model / "model.safetensors"))
         return self.folder.model
+
+    def _calibrate(self, weights: dict[str, Tensor]) -> None:
+        """Learns temperatures and sets with the best weights, where there are validation rows."""
+        model = self.state.candidate
+        model.load_state_dict(weights)  # training is over, and needs the last ones no more
+        calibration = calibrate(
+            model,
+            self.prepared.loader,
+            self.prepared.parts["validation"],
+            batch_size=self._validation_batch,
+            device=self.state.device,
+        )
+        if calibration is not None:
+            save_calibration(self.folder.model, calibration)
 
     def _write_manifest(self, status: str, **more: str) -> None:
         self.folder.write_manifest({**self._manifest(status), **more})

@@ -194,6 +194,37 @@ def test_scored_rows_are_those_with_a_target(built):
     assert np.flatnonzero(~built.head.scored(built.target)).tolist() == MISSING
 
 
+def test_a_set_holds_whatever_is_no_stranger_than_its_threshold(built):
+    predicted = built.predict()
+    own = built.head.nonconformity(predicted, built.target)
+    assert (own is None) == (built.head.set_columns == ())
+    thresholds = np.full(ROWS, np.inf) if own is None else own.astype(np.float64)
+    sets = built.head.sets(predicted, thresholds)
+    assert tuple(sets) == built.head.set_columns
+    assert {len(column) for column in sets.values()} <= {ROWS}
+    narrower = built.head.sets(predicted, thresholds - 1e-3)
+    for row in np.flatnonzero(built.head.scored(built.target)):
+        if "set" in sets:
+            truth = built.column.label(int(built.target.values[row, 0]))
+            assert truth in sets["set"][row]
+            assert truth not in narrower["set"][row]
+        elif "low" in sets:
+            truth, rounding = built.column.unscale(built.target.values[row, 0]), 1e-5
+            assert sets["low"][row] - rounding <= truth <= sets["high"][row] + rounding
+            assert not narrower["low"][row] <= truth <= narrower["high"][row]
+
+
+def test_a_temperature_is_learned_at_one_and_changes_no_loss(built):
+    predicted = built.predict()
+    loss = built.head.loss(built.fused, built.raw())
+    built.head.temperature = found = built.head.fit_temperature(predicted, built.target)
+    assert isinstance(found, float)
+    assert 0 < found < np.inf
+    torch.testing.assert_close(built.head.loss(built.fused, built.raw()), loss, rtol=0, atol=0)
+    before, after = (built.head.answers(one)["prediction"] for one in (predicted, built.predict()))
+    assert [str(answer) for answer in before] == [str(answer) for answer in after]
+
+
 def test_saved_state_gives_the_same_predictions(built):
     column = type(built.head).target(built.config)
     column.load_state(json.loads(json.dumps(built.column.state())))
