@@ -144,7 +144,7 @@ def encoded_sound(seed: int, codec: str) -> bytes:
         soundfile.write(target, samples, RATE, format="WAV")
         return target.getvalue()
     with av.open(target, "w", format=codec) as container:
-        stream = container.add_stream(codec, rate=RATE, layout="mono")
+        stream: Any = container.add_stream(codec, rate=RATE, layout="mono")
         stream.bit_rate = 64_000
         frame = av.AudioFrame.from_ndarray(samples[None], format="s16p", layout="mono")
         frame.sample_rate = RATE

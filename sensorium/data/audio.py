@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from io import BufferedReader
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -17,7 +18,7 @@ from pydantic import Field
 
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.data.container import DAMAGE, check_seconds, decoded_frames, open_container, stream_seconds
-from sensorium.data.media import Limits, Source, file_format, recognise_media
+from sensorium.data.media import Limits, Source, Stream, file_format, recognise_media
 from sensorium.errors import CellError
 
 Samples = npt.NDArray[np.float32]
@@ -86,7 +87,7 @@ class AudioColumn(Column):
         values = np.zeros((len(cells), longest), np.float32)
         for row, cell in enumerate(cells):
             if cell is not None:
-                np.divide(cell, LARGEST, out=values[row, : len(cell)], casting="unsafe")
+                np.divide(cell, np.float32(LARGEST), out=values[row, : len(cell)])
         return Cells(values, np.arange(longest) < np.asarray(lengths, dtype=np.int64)[:, None])
 
     @classmethod
@@ -117,7 +118,9 @@ def levelled(samples: Samples, loudness: float | None) -> Samples:
 
 def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
     """Samples in [-1, 1] → int16, rounded; 1.0 becomes 32767."""
-    return np.rint(np.clip(samples, -1, 1) * LARGEST).astype(np.int16)
+    scaled = np.clip(samples, -1, 1)
+    scaled *= LARGEST
+    return np.rint(scaled, out=scaled).astype(np.int16)
 
 
 @dataclass(frozen=True)
@@ -141,14 +144,12 @@ def _read(source: Source, seconds: float, part: Part) -> tuple[Samples, int]:
     if title == "WAV":
         _check_wave_header(source)
     if title in ("WAV", "FLAC", "Ogg", "AIFF", "AU"):
-        try:
-            sound = _with_soundfile(source)
+        # Cut short, or a codec that libsndfile lacks: FFmpeg reads what can be read.
+        with suppress(soundfile.SoundFileError), _with_soundfile(source) as sound:
             if sound.seconds:
                 return _wanted(sound, source.limits, seconds, part)
-        except soundfile.SoundFileError:
-            # Cut short, or a codec that libsndfile lacks: FFmpeg reads what can be read.
-            return _wanted(_with_ffmpeg(source), source.limits, seconds, part)
-    return _wanted(_with_ffmpeg(source), source.limits, seconds, part)
+    with _with_ffmpeg(source) as sound:
+        return _wanted(sound, source.limits, seconds, part)
 
 
 def _wanted(sound: _Sound, limits: Limits, seconds: float, part: Part) -> tuple[Samples, int]:
@@ -212,23 +213,30 @@ def _powers(sound: _Sound, limits: Limits) -> npt.NDArray[np.float64]:
     return everything
 
 
-def _with_soundfile(source: Source) -> _Sound:
+@contextmanager
+def _with_soundfile(source: Source) -> Iterator[_Sound]:
     """A sound read through libsndfile, mixed down block by block so that memory is bounded."""
+    with source.open() as stream, soundfile.SoundFile(_fastest(stream), closefd=False) as file:
 
-    def blocks(start: float) -> Generator[Samples, None, None]:
-        with source.open() as stream, soundfile.SoundFile(stream) as file:
-            if start > 0:
-                file.seek(round(start * file.samplerate))
+        def blocks(start: float) -> Generator[Samples, None, None]:
+            if (first := round(start * file.samplerate)) != file.tell():
+                file.seek(first)
             while len(block := file.read(65536, dtype="float32", always_2d=True)):
-                yield block.mean(axis=1, dtype=np.float32)
+                yield block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
 
-    with source.open() as stream, soundfile.SoundFile(stream) as file:
-        return _Sound(file.samplerate, file.frames / max(1, file.samplerate), blocks)
+        yield _Sound(file.samplerate, file.frames / max(1, file.samplerate), blocks)
 
 
-def _with_ffmpeg(source: Source) -> _Sound:
+def _fastest(stream: Stream) -> Stream | int:
+    """The descriptor of a file that lies on disk: libsndfile then reads it without asking Python."""
+    return stream.fileno() if isinstance(stream, BufferedReader) else stream
+
+
+@contextmanager
+def _with_ffmpeg(source: Source) -> Iterator[_Sound]:
     """The first sound track of a file that FFmpeg reads."""
-    with open_container(source, "sound") as container:
+    with ExitStack() as opened:
+        container = opened.enter_context(open_container(source, "sound"))
         if not container.streams.audio:
             has_pictures = bool(container.streams.video)
             raise CellError(
@@ -238,36 +246,45 @@ def _with_ffmpeg(source: Source) -> _Sound:
         stream = container.streams.audio[0]
         if stream.codec_context is None or not stream.rate:
             raise CellError("the sound's codec is not known", "convert it to WAV, FLAC or MP3")
-        rate = stream.rate
-        return _Sound(
-            rate, stream_seconds(container, stream), lambda start: _ffmpeg_blocks(source, rate, start)
-        )
+        rate, unread = stream.rate, [container]
+
+        def blocks(start: float) -> Generator[Samples, None, None]:
+            # What was read before is opened anew: not every file can be sought back to its beginning.
+            again = unread.pop() if unread else opened.enter_context(open_container(source, "sound"))
+            yield from _ffmpeg_blocks(again, rate, start)
+
+        yield _Sound(rate, stream_seconds(container, stream), blocks)
 
 
-def _ffmpeg_blocks(source: Source, rate: int, start: float) -> Generator[Samples, None, None]:
-    with open_container(source, "sound") as container:
-        stream = container.streams.audio[0]
-        origin = float((stream.start_time or 0) * stream.time_base)
-        if start > 1:  # a second earlier, as decoders need some packets before they are exact
-            with suppress(*DAMAGE):  # where it cannot be sought, all before the part is decoded
-                container.seek(int((start - 1 + origin) * 1_000_000))
-        position, begun = 0.0, False
-        for frame in decoded_frames(container, stream):
-            if frame.sample_rate != rate:
-                raise CellError("the sound changes its rate midway", "export the sound again")
-            block = _mono(frame)
-            if frame.time is not None:
-                position = frame.time - origin
-            skip = 0 if begun else max(0, round((start - position) * rate))
-            position += len(block) / rate
-            if skip < len(block):
-                begun = True  # from here on every sample counts, whatever the timestamps say
-                yield block[skip:]
+def _ffmpeg_blocks(container: Any, rate: int, start: float) -> Generator[Samples, None, None]:
+    stream = container.streams.audio[0]
+    origin = float((stream.start_time or 0) * stream.time_base)
+    if start > 1:  # a second earlier, as decoders need some packets before they are exact
+        with suppress(*DAMAGE):  # where it cannot be sought, all before the part is decoded
+            container.seek(int((start - 1 + origin) * 1_000_000))
+    position, begun = 0.0, False
+    for frame in decoded_frames(container, stream):
+        if frame.sample_rate != rate:
+            raise CellError("the sound changes its rate midway", "export the sound again")
+        block = _mono(frame)
+        if begun:  # from here on every sample counts, whatever the timestamps say
+            yield block
+            continue
+        if frame.time is not None:
+            position = frame.time - origin
+        skip = max(0, round((start - position) * rate))
+        position += len(block) / rate
+        if skip < len(block):
+            begun = True
+            yield block[skip:]
 
 
 def _mono(frame: Any) -> Samples:
     """One frame of any sample format → float32 mono, full scale 1.0."""
-    values = frame.to_ndarray()
+    values: npt.NDArray[Any] = frame.to_ndarray()
+    if frame.format.name == "fltp" and len(values) == 1:
+        only: Samples = values[0]
+        return only
     channels = values if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)).T
     mixed: npt.NDArray[np.float64] = channels.mean(axis=0, dtype=np.float64)
     if values.dtype == np.uint8:
