@@ -16,7 +16,6 @@ import io
 import json
 import resource
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -27,6 +26,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.common import Cost, circumstances, cost, in_turns, parser, rates, report
+from benchmarks.workers import ask, serve, start
 
 MICRO_BATCHES = (4, 8, 16, 32)
 TUTORIAL: dict[str, dict[str, Any]] = {
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--worker", default="", help=argparse.SUPPRESS)
     chosen = options.parse_args(arguments)
     if chosen.worker:
-        serve(json.loads(chosen.worker))
+        work(json.loads(chosen.worker))
         return
     began = circumstances()
     variants = MODELS[chosen.models]
@@ -90,42 +90,30 @@ def measure(
     with ExitStack() as opened:
         workers = {name: opened.enter_context(_start(variant)) for name, variant in variants.items()}
         costs = in_turns({name: partial(_step, worker) for name, worker in workers.items()}, repeats)
-        return costs, {name: _ask(own, "about") for name, own in workers.items()}
+        return costs, {name: ask(own, "about") for name, own in workers.items()}
 
 
 def _step(worker: subprocess.Popen[str]) -> Cost:
-    return Cost(*_ask(worker, "step"))
+    return Cost(*ask(worker, "step"))
 
 
 def _start(variant: dict[str, Any]) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "benchmarks.training_speed", "--worker", json.dumps(variant)]
-    root = Path(__file__).parents[1]
-    return subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    return start("benchmarks.training_speed", "--worker", json.dumps(variant))
 
 
-def _ask(worker: subprocess.Popen[str], question: str) -> Any:
-    if worker.stdin is None or worker.stdout is None:
-        raise RuntimeError("a worker has no pipes")
-    print(question, file=worker.stdin, flush=True)
-    answer = worker.stdout.readline()
-    if not answer:
-        raise RuntimeError("a worker ended before it answered; its message stands above")
-    return json.loads(answer)
-
-
-def serve(variant: dict[str, Any]) -> None:
-    """A worker: builds its variant, then answers one line with one line until its input ends."""
+def work(variant: dict[str, Any]) -> None:
+    """A worker: builds its variant, then makes a step whenever it is asked to."""
     import torch
 
     torch.set_num_threads(variant["threads"])
     with tempfile.TemporaryDirectory() as folder:
         step, about = (stock_step if "stock" in variant else sensorium_step)(variant, Path(folder))
-        for question in sys.stdin:
-            if question.strip() == "step":
-                print(json.dumps(cost(step)), flush=True)
-            else:
-                peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-                print(json.dumps({**about, "peak_gib": round(peak, 2)}), flush=True)
+
+        def describe() -> dict[str, Any]:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+            return {**about, "peak_gib": round(peak, 2)}
+
+        serve({"step": lambda: cost(step), "about": describe})
 
 
 def recipe(name: str, side: int, training: dict[str, Any]) -> dict[str, Any]:

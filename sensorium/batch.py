@@ -142,6 +142,8 @@ def where_real(values: Tensor, mask: Tensor) -> Tensor:
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the real tokens: `(B, L, D)`, `(B, L)` → `(B, D)`; zero where no token is real."""
+    if mask.shape[1] == 1:  # a wide picture vector would pass through memory twice more
+        return where_real(values, mask).squeeze(1)
     count = mask.sum(dim=1, keepdim=True).clamp(min=1)
     return where_real(values, mask).sum(dim=1) / count.to(values.dtype)
 

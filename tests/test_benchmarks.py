@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import decoding, log_mel, training_speed
-from benchmarks.common import Cost, in_turns, rates
+from benchmarks import decoding, loader, log_mel, training_speed, tutorial_models
+from benchmarks.common import Cost, cost, in_turns, rates
+from benchmarks.peers import setup, table
+from benchmarks.peers.torch_tutorial import Tutorial
+from benchmarks.tutorial_data import write_table
+from sensorium.model import Model
+from sensorium.prepare import prepare
+from sensorium.recipe import parse_recipe
 
 BENCHMARKS: dict[str, Any] = {
     "decoding": decoding.main,
+    "loader": loader.main,
     "log_mel": log_mel.main,
     "training_speed": training_speed.main,
+    "tutorial_models": tutorial_models.main,
 }
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_a_benchmark_runs_and_says_where(
-    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Peers' environments are no part of the tests: TensorFlow alone takes longer than all of them.
+    monkeypatch.setattr(setup, "installed", lambda name: False)
     output = tmp_path / "result.json"
     # As many threads as there are: the setting would outlive the test.
     threads = ["--threads", str(torch.get_num_threads())] if name == "log_mel" else []
@@ -31,11 +43,49 @@ def test_a_benchmark_runs_and_says_where(
     result = json.loads(output.read_text(encoding="utf-8"))
     assert result["benchmark"] == name
     assert {"command", "commit", "cpu", "date", "versions", "load"} <= set(result["circumstances"])
-    for title, table in result["tables"].items():
+    for title, variants in result["tables"].items():
         base = result["bases"][title]
-        assert table[base]["times_base"] == {"median": 1.0, "min": 1.0, "max": 1.0}
-        assert all(figures["per_cpu_second"]["min"] > 0 for figures in table.values())
+        assert variants[base]["times_base"] == {"median": 1.0, "min": 1.0, "max": 1.0}
+        assert all(figures["per_cpu_second"]["min"] > 0 for figures in variants.values())
         assert title in printed
+    assert ("Keras is left out" in printed) == (name == "tutorial_models")
+
+
+@pytest.mark.parametrize("name", tutorial_models.MODELS)
+def test_a_tutorial_model_has_the_same_parameters_in_pytorch(name: str, tmp_path: Path) -> None:
+    write_table(tmp_path, train=20, test=10, side=32)
+    content = tutorial_models.recipe(name, side=32)
+    whole = table.read(tmp_path)
+    peer = Tutorial(content["inputs"], content["fusion"]["kind"], whole.vocabulary, whole.classes)
+    prepared = prepare(parse_recipe(content, folder=tmp_path))
+    inputs, targets = prepared.loader.inputs, prepared.loader.targets
+    own = Model(
+        prepared.recipe,
+        {column: bound.column for column, bound in inputs.items()},
+        {column: bound.column for column, bound in targets.items()},
+    )
+    absent = sum(token.numel() for token in own.absent.values())
+    assert parameters(own) - absent == parameters(peer)
+
+
+def parameters(model: torch.nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_a_peer_reads_the_table_that_is_written(tmp_path: Path) -> None:
+    write_table(tmp_path, train=20, test=10, side=8)
+    whole = table.read(tmp_path)
+    assert whole.classes == 10
+    assert [int(label) for label in whole.test.labels] == list(range(10))
+    assert whole.train.words.shape == (20, 100)
+    assert int(whole.train.words.max()) == whole.vocabulary - 1
+    assert all(Path(picture).exists() for picture in whole.train.pictures)
+
+
+def test_cpu_time_counts_processes_that_ended() -> None:
+    code = "import time\nwhile time.process_time() < 0.3: pass"
+    taken = cost(lambda: subprocess.run([sys.executable, "-c", code], check=True))
+    assert taken.cpu >= 0.3
 
 
 def test_variants_take_turns_after_a_round_that_is_not_counted() -> None:

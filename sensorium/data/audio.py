@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +14,11 @@ import soxr
 from pydantic import Field
 
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
-from sensorium.data.container import DAMAGE, check_seconds, decoded_frames, open_container, stream_seconds
+from sensorium.data.container import check_seconds
 from sensorium.data.media import Limits, Source, file_format, recognise_media
+from sensorium.data.sound import Samples, Sound, check_wave_header, with_ffmpeg, with_soundfile
 from sensorium.errors import CellError
 
-Samples = npt.NDArray[np.float32]
 Part = Literal["start", "centre", "loudest"]
 
 LARGEST = 32767
@@ -81,13 +79,14 @@ class AudioColumn(Column):
 
         When every cell is missing, samples is a tenth of a second.
         """
-        lengths = [0 if cell is None else len(cell) for cell in cells]
-        longest = max(lengths, default=0) or max(1, self.rate // 10)
-        values = np.zeros((len(cells), longest), np.float32)
+        longest = max((len(cell) for cell in cells if cell is not None), default=0)
+        shape = len(cells), longest or max(1, self.rate // 10)
+        values, mask = np.zeros(shape, np.float32), np.zeros(shape, np.bool_)
         for row, cell in enumerate(cells):
             if cell is not None:
-                np.divide(cell, LARGEST, out=values[row, : len(cell)], casting="unsafe")
-        return Cells(values, np.arange(longest) < np.asarray(lengths, dtype=np.int64)[:, None])
+                np.divide(cell, np.float32(LARGEST), out=values[row, : len(cell)])
+                mask[row, : len(cell)] = True
+        return Cells(values, mask)
 
     @classmethod
     def recognise(cls, profile: Profile) -> Recognised | None:
@@ -117,41 +116,26 @@ def levelled(samples: Samples, loudness: float | None) -> Samples:
 
 def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
     """Samples in [-1, 1] → int16, rounded; 1.0 becomes 32767."""
-    return np.rint(np.clip(samples, -1, 1) * LARGEST).astype(np.int16)
-
-
-@dataclass(frozen=True)
-class _Sound:
-    """What a header says, and how to read on.
-
-    Attributes:
-        rate: samples a second, Hz.
-        seconds: duration; None when the header does not say.
-        blocks: start in seconds → consecutive mono blocks from there to the end, read as they are asked for.
-    """
-
-    rate: int
-    seconds: float | None
-    blocks: Callable[[float], Generator[Samples, None, None]]
+    scaled = np.clip(samples, -1, 1)
+    scaled *= LARGEST
+    return np.rint(scaled, out=scaled).astype(np.int16)
 
 
 def _read(source: Source, seconds: float, part: Part) -> tuple[Samples, int]:
     """The wanted part of the sound, mono, and its rate in Hz."""
     title, _ = file_format(source.head())
     if title == "WAV":
-        _check_wave_header(source)
+        check_wave_header(source)
     if title in ("WAV", "FLAC", "Ogg", "AIFF", "AU"):
-        try:
-            sound = _with_soundfile(source)
+        # Cut short, or a codec that libsndfile lacks: FFmpeg reads what can be read.
+        with suppress(soundfile.SoundFileError), with_soundfile(source) as sound:
             if sound.seconds:
                 return _wanted(sound, source.limits, seconds, part)
-        except soundfile.SoundFileError:
-            # Cut short, or a codec that libsndfile lacks: FFmpeg reads what can be read.
-            return _wanted(_with_ffmpeg(source), source.limits, seconds, part)
-    return _wanted(_with_ffmpeg(source), source.limits, seconds, part)
+    with with_ffmpeg(source) as sound:
+        return _wanted(sound, source.limits, seconds, part)
 
 
-def _wanted(sound: _Sound, limits: Limits, seconds: float, part: Part) -> tuple[Samples, int]:
+def _wanted(sound: Sound, limits: Limits, seconds: float, part: Part) -> tuple[Samples, int]:
     """Reads no more than the part needs; only "loudest" reads the whole sound, in bounded memory."""
     if not 100 <= sound.rate <= 1_000_000:
         raise CellError(f"its rate is {sound.rate:,} Hz, not between 100 and 1,000,000", "export it again")
@@ -173,10 +157,12 @@ def _first(blocks: Iterator[Samples], count: int) -> Samples:
         total += len(kept[-1])
         if total >= count:
             break
+    if len(kept) == 1:
+        return kept[0]
     return np.concatenate(kept) if kept else np.zeros(0, np.float32)
 
 
-def _start(sound: _Sound, limits: Limits, seconds: float, part: Part) -> float:
+def _start(sound: Sound, limits: Limits, seconds: float, part: Part) -> float:
     """Where the wanted part starts, seconds."""
     if part == "start":
         return 0.0
@@ -192,7 +178,7 @@ def _start(sound: _Sound, limits: Limits, seconds: float, part: Part) -> float:
     return float(np.argmax(sums[window:] - sums[:-window])) / 10
 
 
-def _powers(sound: _Sound, limits: Limits) -> npt.NDArray[np.float64]:
+def _powers(sound: Sound, limits: Limits) -> npt.NDArray[np.float64]:
     """Mean square of every tenth of a second, over the whole sound."""
     step = sound.rate // 10
     powers: list[npt.NDArray[np.float64]] = []
@@ -210,86 +196,3 @@ def _powers(sound: _Sound, limits: Limits) -> npt.NDArray[np.float64]:
     if not np.isfinite(everything).all():
         raise CellError("the sound holds samples that are not finite numbers", "export the sound again")
     return everything
-
-
-def _with_soundfile(source: Source) -> _Sound:
-    """A sound read through libsndfile, mixed down block by block so that memory is bounded."""
-
-    def blocks(start: float) -> Generator[Samples, None, None]:
-        with source.open() as stream, soundfile.SoundFile(stream) as file:
-            if start > 0:
-                file.seek(round(start * file.samplerate))
-            while len(block := file.read(65536, dtype="float32", always_2d=True)):
-                yield block.mean(axis=1, dtype=np.float32)
-
-    with source.open() as stream, soundfile.SoundFile(stream) as file:
-        return _Sound(file.samplerate, file.frames / max(1, file.samplerate), blocks)
-
-
-def _with_ffmpeg(source: Source) -> _Sound:
-    """The first sound track of a file that FFmpeg reads."""
-    with open_container(source, "sound") as container:
-        if not container.streams.audio:
-            has_pictures = bool(container.streams.video)
-            raise CellError(
-                "the video has no sound track" if has_pictures else "the file holds no sound",
-                "leave the cell missing, or give a file with sound",
-            )
-        stream = container.streams.audio[0]
-        if stream.codec_context is None or not stream.rate:
-            raise CellError("the sound's codec is not known", "convert it to WAV, FLAC or MP3")
-        rate = stream.rate
-        return _Sound(
-            rate, stream_seconds(container, stream), lambda start: _ffmpeg_blocks(source, rate, start)
-        )
-
-
-def _ffmpeg_blocks(source: Source, rate: int, start: float) -> Generator[Samples, None, None]:
-    with open_container(source, "sound") as container:
-        stream = container.streams.audio[0]
-        origin = float((stream.start_time or 0) * stream.time_base)
-        if start > 1:  # a second earlier, as decoders need some packets before they are exact
-            with suppress(*DAMAGE):  # where it cannot be sought, all before the part is decoded
-                container.seek(int((start - 1 + origin) * 1_000_000))
-        position, begun = 0.0, False
-        for frame in decoded_frames(container, stream):
-            if frame.sample_rate != rate:
-                raise CellError("the sound changes its rate midway", "export the sound again")
-            block = _mono(frame)
-            if frame.time is not None:
-                position = frame.time - origin
-            skip = 0 if begun else max(0, round((start - position) * rate))
-            position += len(block) / rate
-            if skip < len(block):
-                begun = True  # from here on every sample counts, whatever the timestamps say
-                yield block[skip:]
-
-
-def _mono(frame: Any) -> Samples:
-    """One frame of any sample format → float32 mono, full scale 1.0."""
-    values = frame.to_ndarray()
-    channels = values if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)).T
-    mixed: npt.NDArray[np.float64] = channels.mean(axis=0, dtype=np.float64)
-    if values.dtype == np.uint8:
-        mixed = (mixed - 128) / 128
-    elif values.dtype.kind == "i":
-        mixed = mixed / -float(np.iinfo(values.dtype).min)
-    return mixed.astype(np.float32)
-
-
-def _check_wave_header(source: Source) -> None:
-    """Refuses a WAV file by the duration that its header states, even where the file holds less."""
-    with source.open() as stream:
-        bytes_a_second = 0
-        stream.seek(12)
-        while len(head := stream.read(8)) == 8:
-            name, size = struct.unpack("<4sI", head)
-            if name == b"data":
-                # Programs that write into a pipe put the largest number there.
-                if bytes_a_second and size < 0x7FFFFF00:
-                    check_seconds(size / bytes_a_second, source.limits)
-                return
-            body = stream.read(min(size, 16))
-            if name == b"fmt " and len(body) == 16:
-                (bytes_a_second,) = struct.unpack_from("<I", body, 8)
-            stream.seek(size - len(body) + size % 2, 1)

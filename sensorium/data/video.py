@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 from pydantic import Field
 
@@ -87,7 +88,9 @@ class VideoColumn(Column):
             seconds = stream_seconds(container, stream)
             check_seconds(seconds, cell.limits)
             times = self._times(seconds or _measured_seconds(cell))
-            kept = [self._picture(frame, cell.limits) for frame in _frames_at(container, stream, times)]
+            scaler = VideoReformatter()  # one a clip: what it prepares serves all its frames
+            frames = _frames_at(container, stream, times)
+            kept = [self._picture(frame, scaler, cell.limits) for frame in frames]
         if not kept:
             raise CellError("the video has no frame that can be read", "replace the file")
         return np.stack(kept)
@@ -122,7 +125,7 @@ class VideoColumn(Column):
         start = (seconds - length) / 2
         return [start + (part + 0.5) * length / self.frames for part in range(self.frames)]
 
-    def _picture(self, frame: Any, limits: Limits) -> Array:
+    def _picture(self, frame: Any, scaler: VideoReformatter, limits: Limits) -> Array:
         """One frame → uint8 `(3, H, W)`, converted to RGB at the size kept and turned upright."""
         check_pixels(frame.width, frame.height, limits)
         turns = round(frame.rotation / 90) % 4
@@ -130,7 +133,8 @@ class VideoColumn(Column):
         across, down = scaled_size(frame.width, frame.height, height, width, self.config.resize)
         if across * down > frame.width * frame.height:  # enlarged: `fit` does it, after cutting
             across, down = frame.width, frame.height
-        pixels = frame.reformat(across, down, "rgb24", interpolation="BILINEAR").to_ndarray()
+        scaled = scaler.reformat(frame, across, down, "rgb24", interpolation="BILINEAR", threads=1)
+        pixels = scaled.to_ndarray()
         upright = Image.fromarray(np.ascontiguousarray(np.rot90(pixels, turns)))
         return fit(upright, self.height, self.width, self.config.resize)
 

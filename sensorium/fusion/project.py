@@ -50,20 +50,34 @@ class Projection(nn.Module):
 
     def forward(self, tokens: Mapping[str, Tokens]) -> Projected:
         """Tokens of every input → the same in the fused space; what stands in padding is ignored."""
-        return Projected(self.sequences(list(tokens.values())), self.columns(means(tokens)))
+        columns = self.columns(means(tokens))
+        sequences = [
+            # A single token is its own mean: over hundreds of thousands of numbers the layer is dear.
+            _single(column, each.mask) if each.mask.shape[1] == 1 else _sequence(layer, each)
+            for layer, each, column in zip(self.layers, tokens.values(), columns.unbind(dim=1), strict=True)
+        ]
+        return Projected(sequences, columns)
 
     def sequences(self, tokens: Sequence[Tokens]) -> list[Tokens]:
         """M times `(B, L_m, D_m)` → M times `(B, L_m, H)`, zero in the padding."""
-        return [
-            # Zero before the layer too: a NaN in padding would reach the gradient of its weight.
-            Tokens(where_real(layer(where_real(values, mask)), mask), mask)
-            for layer, (values, mask) in zip(self.layers, tokens, strict=True)
-        ]
+        return [_sequence(layer, each) for layer, each in zip(self.layers, tokens, strict=True)]
 
     def columns(self, vectors: Sequence[Tensor]) -> Tensor:
         """M times `(B, D_m)` → `(B, M, H)`."""
         projected = [layer(vector) for layer, vector in zip(self.layers, vectors, strict=True)]
         return torch.stack(projected, dim=1)
+
+
+def _sequence(layer: nn.Module, tokens: Tokens) -> Tokens:
+    """`(B, L, D)` → `(B, L, H)`, zero in the padding."""
+    values, mask = tokens
+    # Zero before the layer too: a NaN in padding would reach the gradient of its weight.
+    return Tokens(where_real(layer(where_real(values, mask)), mask), mask)
+
+
+def _single(column: Tensor, mask: Tensor) -> Tokens:
+    """`(B, H)`, `(B, 1)` → tokens `(B, 1, H)`, zero in the padding."""
+    return Tokens(where_real(column.unsqueeze(1), mask), mask)
 
 
 def means(tokens: Mapping[str, Tokens]) -> list[Tensor]:

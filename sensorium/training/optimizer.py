@@ -77,7 +77,7 @@ def _one_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: fl
     if config.kind == "lion":
         lion: Optimizer = require("lion_pytorch", "lion").Lion(groups, lr=lr)
         return lion
-    return torch.optim.AdamW(groups, lr=lr)
+    return torch.optim.AdamW(groups, lr=lr, fused=True)  # one pass over the weights in place of seven
 
 
 def hidden_matrices(parts: Iterable[nn.Module]) -> list[nn.Parameter]:

@@ -1,0 +1,142 @@
+"""Files of sound, opened and read as mono blocks: libsndfile where it can, FFmpeg for the rest."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from io import BufferedReader
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+from sensorium.data.container import DAMAGE, check_seconds, decoded_frames, open_container, stream_seconds
+from sensorium.data.media import Source, Stream
+from sensorium.errors import CellError
+
+Samples = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Sound:
+    """What a header says, and how to read on.
+
+    Attributes:
+        rate: samples a second, Hz.
+        seconds: duration; None when the header does not say.
+        blocks: start in seconds → consecutive mono blocks from there to the end, read as they are asked for.
+    """
+
+    rate: int
+    seconds: float | None
+    blocks: Callable[[float], Generator[Samples, None, None]]
+
+
+@contextmanager
+def with_soundfile(source: Source) -> Iterator[Sound]:
+    """A sound read through libsndfile, mixed down block by block so that memory is bounded.
+
+    Raises:
+        soundfile.SoundFileError: when libsndfile cannot read it.
+    """
+    with source.open() as stream, soundfile.SoundFile(_fastest(stream), closefd=False) as file:
+
+        def blocks(start: float) -> Generator[Samples, None, None]:
+            if (first := round(start * file.samplerate)) != file.tell():
+                file.seek(first)
+            while len(block := file.read(65536, dtype="float32", always_2d=True)):
+                yield block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
+
+        yield Sound(file.samplerate, file.frames / max(1, file.samplerate), blocks)
+
+
+def _fastest(stream: Stream) -> Stream | int:
+    """The descriptor of a file that lies on disk: libsndfile then reads it without asking Python."""
+    return stream.fileno() if isinstance(stream, BufferedReader) else stream
+
+
+@contextmanager
+def with_ffmpeg(source: Source) -> Iterator[Sound]:
+    """The first sound track of a file that FFmpeg reads.
+
+    Raises:
+        CellError: when there is none, or FFmpeg does not know the format or the codec.
+    """
+    with ExitStack() as opened:
+        container = opened.enter_context(open_container(source, "sound"))
+        if not container.streams.audio:
+            has_pictures = bool(container.streams.video)
+            raise CellError(
+                "the video has no sound track" if has_pictures else "the file holds no sound",
+                "leave the cell missing, or give a file with sound",
+            )
+        stream = container.streams.audio[0]
+        if stream.codec_context is None or not stream.rate:
+            raise CellError("the sound's codec is not known", "convert it to WAV, FLAC or MP3")
+        rate, unread = stream.rate, [container]
+
+        def blocks(start: float) -> Generator[Samples, None, None]:
+            # What was read before is opened anew: not every file can be sought back to its beginning.
+            again = unread.pop() if unread else opened.enter_context(open_container(source, "sound"))
+            yield from _ffmpeg_blocks(again, rate, start)
+
+        yield Sound(rate, stream_seconds(container, stream), blocks)
+
+
+def _ffmpeg_blocks(container: Any, rate: int, start: float) -> Generator[Samples, None, None]:
+    stream = container.streams.audio[0]
+    origin = float((stream.start_time or 0) * stream.time_base)
+    if start > 1:  # a second earlier, as decoders need some packets before they are exact
+        with suppress(*DAMAGE):  # where it cannot be sought, all before the part is decoded
+            container.seek(int((start - 1 + origin) * 1_000_000))
+    position, begun = 0.0, False
+    for frame in decoded_frames(container, stream):
+        if frame.sample_rate != rate:
+            raise CellError("the sound changes its rate midway", "export the sound again")
+        block = _mono(frame)
+        if begun:  # from here on every sample counts, whatever the timestamps say
+            yield block
+            continue
+        if frame.time is not None:
+            position = frame.time - origin
+        skip = max(0, round((start - position) * rate))
+        position += len(block) / rate
+        if skip < len(block):
+            begun = True
+            yield block[skip:]
+
+
+def _mono(frame: Any) -> Samples:
+    """One frame of any sample format → float32 mono, full scale 1.0."""
+    values: npt.NDArray[Any] = frame.to_ndarray()
+    if frame.format.name == "fltp" and len(values) == 1:
+        only: Samples = values[0]
+        return only
+    channels = values if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)).T
+    mixed: npt.NDArray[np.float64] = channels.mean(axis=0, dtype=np.float64)
+    if values.dtype == np.uint8:
+        mixed = (mixed - 128) / 128
+    elif values.dtype.kind == "i":
+        mixed = mixed / -float(np.iinfo(values.dtype).min)
+    return mixed.astype(np.float32)
+
+
+def check_wave_header(source: Source) -> None:
+    """Refuses a WAV file by the duration that its header states, even where the file holds less."""
+    with source.open() as stream:
+        bytes_a_second = 0
+        stream.seek(12)
+        while len(head := stream.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            if name == b"data":
+                # Programs that write into a pipe put the largest number there.
+                if bytes_a_second and size < 0x7FFFFF00:
+                    check_seconds(size / bytes_a_second, source.limits)
+                return
+            body = stream.read(min(size, 16))
+            if name == b"fmt " and len(body) == 16:
+                (bytes_a_second,) = struct.unpack_from("<I", body, 8)
+            stream.seek(size - len(body) + size % 2, 1)
