@@ -212,6 +212,10 @@ def _powers(sound: _Sound, limits: Limits) -> npt.NDArray[np.float64]:
     return everything
 
 
+_BLOCK_SAMPLES = 131_072  # of all channels, decoded at a time
+_CHUNKS = 1000  # of a WAV file before its samples; real ones have a dozen, a hostile one may have millions
+
+
 def _with_soundfile(source: Source) -> _Sound:
     """A sound read through libsndfile, mixed down block by block so that memory is bounded."""
 
@@ -219,7 +223,8 @@ def _with_soundfile(source: Source) -> _Sound:
         with source.open() as stream, soundfile.SoundFile(stream) as file:
             if start > 0:
                 file.seek(round(start * file.samplerate))
-            while len(block := file.read(65536, dtype="float32", always_2d=True)):
+            frames = max(1, _BLOCK_SAMPLES // file.channels)
+            while len(block := file.read(frames, dtype="float32", always_2d=True)):
                 yield block.mean(axis=1, dtype=np.float32)
 
     with source.open() as stream, soundfile.SoundFile(stream) as file:
@@ -282,7 +287,10 @@ def _check_wave_header(source: Source) -> None:
     with source.open() as stream:
         bytes_a_second = 0
         stream.seek(12)
-        while len(head := stream.read(8)) == 8:
+        for _ in range(_CHUNKS):
+            head = stream.read(8)
+            if len(head) < 8:
+                return
             name, size = struct.unpack("<4sI", head)
             if name == b"data":
                 # Programs that write into a pipe put the largest number there.
@@ -293,3 +301,4 @@ def _check_wave_header(source: Source) -> None:
             if name == b"fmt " and len(body) == 16:
                 (bytes_a_second,) = struct.unpack_from("<I", body, 8)
             stream.seek(size - len(body) + size % 2, 1)
+    raise CellError(f"the WAV file has no samples in its first {_CHUNKS:,} chunks", "export the sound again")
