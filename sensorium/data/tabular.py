@@ -20,6 +20,7 @@ from sensorium.errors import CellError
 
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?")
 _DAY_FIRST = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _EPOCH = datetime.date(1970, 1, 1)
 _SEPARATORS = ("|", ";", ",")
 _NORMAL_IQR = 1.349  # the interquartile range of a normal distribution with standard deviation 1
@@ -290,7 +291,7 @@ class CategoriesColumn(Column):
 
 
 def number(cell: Any) -> float:
-    """A finite number from a number, a boolean or a number written as text.
+    """A finite number from a number, a boolean or a number written as text: 1037, 1,037 or 1.037e3; 12% is 0.12.
 
     Raises:
         CellError: when the cell is no number, or infinite.
@@ -300,13 +301,20 @@ def number(cell: Any) -> float:
     if not isinstance(cell, str | int | float | Decimal) or (isinstance(cell, str) and "_" in cell):
         raise CellError("not a number", "give a number, or set another type for the column")
     try:
-        value = float(cell)
+        value = _written(cell) if isinstance(cell, str) else float(cell)
     except (ValueError, OverflowError) as error:
         cause = "the number is too large" if isinstance(cell, int) else "not a number"
         raise CellError(cause, "give a number, or set another type for the column") from error
     if not math.isfinite(value):
         raise CellError("the number is not finite", "leave the cell empty if the value is not known")
     return value
+
+
+def _written(text: str) -> float:
+    plain = text.strip().removesuffix("%")
+    if _THOUSANDS.fullmatch(plain):
+        plain = plain.replace(",", "")
+    return float(plain) / (100 if text.strip().endswith("%") else 1)
 
 
 def days(cell: Any) -> float:
