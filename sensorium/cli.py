@@ -197,7 +197,9 @@ def main(arguments: list[str] | None = None) -> Any:
         if error.errno not in _REFUSED:
             raise
         place = f"{error.filename}: " if error.filename else ""
-        typer.echo(one_line(f"error: {place}{error.strerror}; mend that, then give the command again"), err=True)
+        typer.echo(
+            one_line(f"error: {place}{error.strerror}; mend that, then give the command again"), err=True
+        )
         sys.exit(1)
     except ModuleNotFoundError as error:
         advice = f"{error.name} is not installed and is needed here: pip install 'sensorium[train]'"

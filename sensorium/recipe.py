@@ -138,7 +138,8 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     _refuse_unknown(content, ["version", "name", "data", "inputs", "fusion", "outputs", "training"], "")
     name = content.get("name", default_name)
     if not _names_a_folder(name):
-        raise RecipeError(f"name: {_excerpt(name)} cannot name a run folder; use letters, digits, - and _")
+        advice = "use letters, digits, - and _" if isinstance(name, str) else "write it in quotes"
+        raise RecipeError(f"name: {_excerpt(name)} cannot name a run folder; {advice}")
     data = {} if content.get("data") is None else content["data"]
     if isinstance(data, str | list):
         data = {"path": data}

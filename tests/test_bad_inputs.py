@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,16 @@ import pytest
 from sensorium.cli import main
 from sensorium.fitting import train_recipe
 from sensorium.predict import Predictor, load
-from sensorium.recipe import parse_recipe
+from sensorium.recipe import parse_recipe, read_recipe
 from sensorium.training.progress import Silent
 from tests import made
 from tests.bad_inputs import cells
+from tests.bad_inputs.case import Case, make_folder, matches
 from tests.bad_inputs.cells import BAD, ODD, Cell
+from tests.bad_inputs.recipes import RECIPES
+from tests.bad_inputs.runs import RUNS
+from tests.bad_inputs.tables import ODD as ODD_TABLES
+from tests.bad_inputs.tables import TABLES
 
 pytestmark = pytest.mark.usefixtures("_no_drawing")
 BEFORE, AFTER = cells.row(0), cells.row(3)
@@ -58,8 +64,8 @@ def probabilities(predictions: pa.Table, *rows: int) -> Any:
     return np.stack([predictions[name].to_numpy()[list(rows)] for name in names], axis=1)
 
 
-def title(cell: Cell) -> str:
-    return cell.title
+def title(case: Cell | Case) -> str:
+    return case.title
 
 
 @pytest.mark.parametrize("cell", BAD, ids=title)
@@ -148,3 +154,51 @@ def test_a_file_that_may_not_be_read(predictor: Predictor, shop: Path) -> None:
     (shop / "forbidden.png").chmod(0)
     answered(predictor, shop, BEFORE, {**cells.row(1), "photo": "forbidden.png"})
     assert "the file cannot be read: Permission denied" in predictor.unreadable[0].cause
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a table, its recipe and the finished run of it."""
+    folder = tmp_path_factory.mktemp("finished")
+    make_folder(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr("sensorium.evaluation.plots.draw_learning_curves", lambda history, path: None)
+        train_recipe(read_recipe("recipe.yaml"), Path("runs"), Silent())
+    return folder
+
+
+@pytest.mark.parametrize("case", [*RECIPES, *TABLES, *ODD_TABLES], ids=title)
+def test_a_bad_recipe_or_table_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], case: Case
+) -> None:
+    make_folder(here)
+    case.spoil(here)
+    expect(case, capsys)
+    assert not (here / "hacked").exists()
+
+
+@pytest.mark.parametrize("case", RUNS, ids=title)
+def test_a_bad_run_or_model_is_one_line(
+    finished: Path, here: Path, capsys: pytest.CaptureFixture[str], case: Case
+) -> None:
+    shutil.copytree(finished, here, dirs_exist_ok=True)
+    case.spoil(here)
+    expect(case, capsys)
+    assert not (here / "hacked").exists()
+
+
+def expect(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
+    """Runs the command of a case; its user must read the line, and where it is refused no other error."""
+    with pytest.raises(SystemExit) as caught:
+        main(case.command.split())
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.out + captured.err
+    assert caught.value.code == case.code, captured.err
+    lines = captured.err.splitlines()
+    if case.code:
+        assert len(lines) == 1, captured.err
+        assert lines[0].startswith("error: ")
+        assert matches(case.says, lines[0].removeprefix("error: ")), lines[0]
+    else:
+        assert [line for line in captured.out.splitlines() + lines if matches(case.says, line)], captured

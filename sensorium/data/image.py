@@ -257,7 +257,9 @@ def _read_with_pillow(picture: ImageFile.ImageFile, limits: Limits, enough: int)
         raise CellError(f"a TIFF picture of more than {largest:,} pixels", "convert it to PNG or JPEG")
     picture.load()
     # Pillow turns a TIFF upright by itself; for the others the EXIF block is in `info`.
-    return _turned(_reduced_rgb(picture, enough), exif_orientation(b"" if is_tiff else picture.info.get("exif", b"")))
+    return _turned(
+        _reduced_rgb(picture, enough), exif_orientation(b"" if is_tiff else picture.info.get("exif", b""))
+    )
 
 
 _STRIP_PIXELS = 2**22

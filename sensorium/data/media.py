@@ -162,7 +162,9 @@ class Media:
         if not comma:
             raise CellError("the data: URI has no comma, so no content", "write data:<type>;base64,<content>")
         if payload.count("%") > _ESCAPES:
-            raise CellError(f"the data: URI has more than {_ESCAPES:,} escapes", "write its content as base64")
+            raise CellError(
+                f"the data: URI has more than {_ESCAPES:,} escapes", "write its content as base64"
+            )
         if not header.lower().endswith(";base64"):
             return self._from_bytes(unquote_to_bytes(payload), "")
         self._check_size(len(payload) * 3 // 4)

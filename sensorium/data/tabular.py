@@ -235,6 +235,8 @@ class CategoriesColumn(Column):
             return None
         if all(_is_label_list(_json_list(str(value))) for value in profile.values):
             return Recognised("lists of labels, written as JSON", {})
+        if all(_number_or_none(value) is not None for value in profile.values):
+            return None  # such as 1,037
         separator = next((one for one in _SEPARATORS if _separates_labels(profile.values, one)), None)
         if separator is None:
             return None

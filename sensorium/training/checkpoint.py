@@ -49,9 +49,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             progress = json.loads((file.metadata() or {})["progress"])
             return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise SensoriumError(
-            f"{path} is damaged ({error}); start over with --fresh"
-        ) from None
+        raise SensoriumError(f"{path} is damaged ({error}); start over with --fresh") from None
 
 
 def pack(prefix: str, state: Any) -> tuple[dict[str, Tensor], Any]:

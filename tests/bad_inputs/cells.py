@@ -284,7 +284,11 @@ ODD: tuple[Cell, ...] = (
     Cell("a label never seen", "shop", "on the moon"),
     Cell("labels never seen", "tags", "p|q"),
     Cell("a text of a million characters", "words", "cat " * 250_000),
-    Cell("a text of control characters", "words", "a\0b\x1b[31m\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16")),
+    Cell(
+        "a text of control characters",
+        "words",
+        "a\0b\x1b[31m\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
+    ),
     Cell("a number with a comma for thousands", "price", "1,037"),
     Cell("a share in percent", "price", "12%"),
 )
