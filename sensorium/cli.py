@@ -150,9 +150,12 @@ def _refuse_to_overwrite(path: Path, force: bool) -> None:
 def _write(path: Path, text: str) -> None:
     from sensorium.errors import SensoriumError
 
+    beside = path.with_name(f".{path.name}.part")
     try:
-        path.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
     except OSError as error:
+        beside.unlink(missing_ok=True)
         raise SensoriumError(f"{path}: cannot be written ({error.strerror})") from None
 
 

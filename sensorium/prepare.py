@@ -150,7 +150,7 @@ def check_target_known(prepared: Prepared) -> None:
 
 
 def doubts(prepared: Prepared) -> list[str]:
-    """What is most likely not meant, one line each: a key of two rows, a class of which every row has its own."""
+    """What is most likely not meant, one line each: a key of two rows, a label for every row."""
     return [*_shared_keys(prepared), *_lone_labels(prepared)]
 
 

@@ -260,9 +260,8 @@ def _choose(value: Any, table: Mapping[str, Any], place: str) -> str:
     """An entry of a literal table, or the nearest one in the message."""
     if isinstance(value, str) and value in table:
         return value
-    raise RecipeError(
-        f"{place}: {_excerpt(value)} is not known{_nearest(str(value), list(table))}; one of {', '.join(table)}"
-    )
+    near = _nearest(str(value), list(table))
+    raise RecipeError(f"{place}: {_excerpt(value)} is not known{near}; one of {', '.join(table)}")
 
 
 def _refuse_unknown(content: Mapping[str, Any], known: list[str], place: str) -> None:

@@ -1,4 +1,4 @@
-"""Bad inputs, each with the line that its user must read; whatever is whole is answered as if they were not there."""
+"""Bad inputs, each with the line that its user must read; what is whole is answered as if it stood alone."""
 
 from __future__ import annotations
 

@@ -293,7 +293,7 @@ class CategoriesColumn(Column):
 
 
 def number(cell: Any) -> float:
-    """A finite number from a number, a boolean or a number written as text: 1037, 1,037 or 1.037e3; 12% is 0.12.
+    """A finite number from a number, a boolean or text: 1037, 1,037 and 1.037e3 are the same, 12% is 0.12.
 
     Raises:
         CellError: when the cell is no number, or infinite.

@@ -81,7 +81,8 @@ RECIPES: tuple[Case, ...] = (
         "from a newer version",
         recipe("version: 2\ntraining: {horizon: 3}\n" + SECTIONS),
         CHECK,
-        "recipe.yaml: the recipe is of version 2; this sensorium (…) reads version 1: pip install -U sensorium",
+        "recipe.yaml: the recipe is of version 2; this sensorium (…) reads version 1: "
+        "pip install -U sensorium",
     ),
     Case(
         "a version that is none",

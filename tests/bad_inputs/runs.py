@@ -1,4 +1,4 @@
-"""Run folders, models and outputs that are damaged, taken or full, each with the line that its user must read."""
+"""Run folders, models and outputs that are damaged or taken, each with the line that its user must read."""
 
 from __future__ import annotations
 

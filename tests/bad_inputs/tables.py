@@ -202,8 +202,8 @@ TABLES: tuple[Case, ...] = (
         "a target of which every row has its own",
         columns(label=[f"person {n}" for n in range(ROWS)]),
         CHECK,
-        "warn  outputs.label: each of its 14 labels stands in one training row alone, so none can be told again; "
-        "is it a number, or a key?",
+        "warn  outputs.label: each of its 14 labels stands in one training row alone, so none can be "
+        "told again; is it a number, or a key?",
         0,
     ),
     Case(
