@@ -20,7 +20,7 @@ from sensorium.recipe import parse_recipe, read_recipe
 from sensorium.training.progress import Silent
 from tests import made
 from tests.bad_inputs import cells
-from tests.bad_inputs.case import Case, make_folder, matches
+from tests.bad_inputs.case import ROWS, Case, make_folder, matches
 from tests.bad_inputs.cells import BAD, ODD, Cell
 from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
@@ -202,3 +202,61 @@ def expect(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
         assert matches(case.says, lines[0].removeprefix("error: ")), lines[0]
     else:
         assert [line for line in captured.out.splitlines() + lines if matches(case.says, line)], captured
+
+
+def test_ten_thousand_classes(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They are trained, measured and predicted; the report joins the rare ones."""
+    count = 10_200
+    labels = [f"class {row % 10_000}" for row in range(count)]
+    made.write_csv(here / "table.csv", {"size": list(range(count)), "label": labels})
+    data = {"path": "table.csv", "split": {"validation": 0.005, "test": 0.005}}
+    training = {"epochs": 1, "batch_size": 1024, "precision": "fp32"}
+    parts = {"inputs": {"size": "number"}, "outputs": {"label": "category"}}
+    made.write_recipe(here / "recipe.yaml", {"name": "many", "data": data, "training": training, **parts})
+    made.write_csv(here / "new.csv", {"size": [1, 2]})
+    for command in ("train recipe.yaml", "evaluate runs/many", "predict runs/many new.csv -o out.jsonl"):
+        with pytest.raises(SystemExit) as caught:
+            main(command.split())
+        assert caught.value.code == 0, capsys.readouterr().err
+    assert "(other: " in (here / "runs/many/evaluation/report.html").read_text(encoding="utf-8")
+    answers = [json.loads(line) for line in (here / "out.jsonl").read_text().splitlines()]
+    assert [answer["row"] for answer in answers] == [0, 1]
+    assert all(answer["label_prediction"] in set(labels) for answer in answers)
+
+
+def test_a_file_removed_between_check_and_train(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing was wrong when it was checked; in training the cell counts as missing, and is named."""
+    cells.whole_files(here)
+    (here / "late.png").write_bytes(made.picture(9))
+    rows = [cells.row(number) for number in range(24)]
+    write_rows(here / "table.jsonl", [*rows, {**cells.row(24), "photo": "late.png"}])
+    inputs = {name: cells.RECIPE["inputs"][name] for name in ("photo", "price")}
+    data = {**cells.RECIPE["data"], "split": {"validation": 0, "test": 0}, "cache": False}
+    made.write_recipe(here / "recipe.yaml", {**cells.RECIPE, "data": data, "inputs": inputs})
+    for command, said in (
+        ("check recipe.yaml", "ok    files: 25 named, all there"),
+        ("train recipe.yaml", "unreadable: row 24 (id=row-024), column photo, file late.png: the file does not"),
+    ):
+        with pytest.raises(SystemExit) as caught:
+            main(command.split())
+        assert caught.value.code == 0
+        assert said in capsys.readouterr().out
+        (here / "late.png").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("name", ["type", "items", "a.b", "价格", "train", "a b", "-", "x" * 300, "\x1b[31m"])
+def test_a_column_of_any_name(here: Path, name: str) -> None:
+    rows = made.simple_rows(ROWS)
+    rows = {name: rows["size"], "shop": rows["shop"], f"{name}!": rows["label"]}
+    made.write_csv(here / "table.csv", rows)
+    recipe = {**made.simple_recipe(epochs=1), "inputs": {name: "number"}, "outputs": {f"{name}!": "category"}}
+    recipe["data"] = {"path": "table.csv", "key": [name]}
+    made.write_recipe(here / "recipe.yaml", recipe)
+    for command in ("train recipe.yaml", "predict runs/simple table.csv -o out.jsonl"):
+        with pytest.raises(SystemExit) as caught:
+            main(command.split())
+        assert caught.value.code == 0
+    answers = [json.loads(line) for line in (here / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [answer[name] for answer in answers] == rows[name]
