@@ -17,7 +17,7 @@ from pydantic import Field
 
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.data.container import DAMAGE, check_seconds, decoded_frames, open_container, stream_seconds
-from sensorium.data.media import Limits, Source, file_format, recognise_media
+from sensorium.data.media import Limits, Source, Stream, file_format, recognise_media
 from sensorium.errors import CellError
 
 Samples = npt.NDArray[np.float32]
@@ -212,6 +212,23 @@ def _powers(sound: _Sound, limits: Limits) -> npt.NDArray[np.float64]:
     return everything
 
 
+class _Stream:
+    """A binary stream as libsndfile calls it: a damaged header sends it to before the start, where none goes.
+
+    What is raised in such a call can be caught nowhere; Python prints it to the user.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.read, self.readinto, self.tell = stream.read, stream.readinto, stream.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._stream.seek(offset, whence)
+        except (ValueError, OSError):
+            return self._stream.tell()
+
+
 _BLOCK_SAMPLES = 131_072  # of all channels, decoded at a time
 _CHUNKS = 1000  # of a WAV file before its samples; real ones have a dozen, a hostile one may have millions
 
@@ -220,14 +237,14 @@ def _with_soundfile(source: Source) -> _Sound:
     """A sound read through libsndfile, mixed down block by block so that memory is bounded."""
 
     def blocks(start: float) -> Generator[Samples, None, None]:
-        with source.open() as stream, soundfile.SoundFile(stream) as file:
+        with source.open() as stream, soundfile.SoundFile(_Stream(stream)) as file:
             if start > 0:
                 file.seek(round(start * file.samplerate))
             frames = max(1, _BLOCK_SAMPLES // file.channels)
             while len(block := file.read(frames, dtype="float32", always_2d=True)):
                 yield block.mean(axis=1, dtype=np.float32)
 
-    with source.open() as stream, soundfile.SoundFile(stream) as file:
+    with source.open() as stream, soundfile.SoundFile(_Stream(stream)) as file:
         return _Sound(file.samplerate, file.frames / max(1, file.samplerate), blocks)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import struct
 import zlib
@@ -173,6 +174,9 @@ _READERS: dict[str, type[ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
+
+# Pillow also logs what is wrong with some files, which without a handler goes to the user's terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # All that Pillow's readers raise on damaged files; OSError also when the content ends too early.
 _DAMAGE = (
