@@ -242,6 +242,13 @@ BAD: tuple[Cell, ...] = (
     ),
     Cell("an MP4 with a truncated moov", "film", "moov.mp4", NO_VIDEO, made.video(0)[:-400]),
     Cell("an MP4 of 40 bytes", "film", "head.mp4", NO_VIDEO, made.video(0)[:40]),
+    Cell(
+        "a GIF of 60,000 × 60,000 px as a video",
+        "film",
+        "huge.gif",
+        "the video has no frame that can be read; replace the file",
+        files.gif(60_000, 60_000),
+    ),
     Cell("an animated PNG as a video", "film", "moving.png", NO_VIDEO, files.animation("PNG", 3)),
     Cell("words in a column of numbers", "price", "many", NO_NUMBER),
     Cell("a number with two commas", "price", "1,2,3", NO_NUMBER),

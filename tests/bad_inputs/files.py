@@ -55,6 +55,12 @@ def _png_part(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", checksum)
 
 
+def gif(width: int, height: int) -> bytes:
+    """A GIF of one pixel, on a screen that may be of any size."""
+    screen = b"GIF89a" + struct.pack("<HH", width, height) + b"\x80\0\0" + bytes(6)
+    return screen + b"," + struct.pack("<HHHH", 0, 0, 1, 1) + b"\0\x02\x02\x44\x01\0;"
+
+
 def png_bomb() -> bytes:
     """100 kB that would unpack to 101 million pixels."""
     return png(10_050, 10_050, bytes(10_051 * 10_050))
