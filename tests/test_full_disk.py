@@ -24,6 +24,11 @@ from tests.bad_inputs.case import make_folder, matches
 pytestmark = pytest.mark.usefixtures("_no_drawing")
 Fails = Callable[..., str]
 FULL = "No space left on device"
+CHECKPOINT = (
+    f"…/checkpoints/….safetensors: the checkpoint cannot be written (…{FULL}…); "
+    "the one before is kept: mend that, then the same command goes on from it"
+)
+READ_ONLY = "runs/…: the run folder cannot be written (Read-only file system)"
 
 
 @pytest.fixture
@@ -84,11 +89,7 @@ def test_training_goes_on_when_there_is_space_again(disk: Path, here: Path) -> N
     recipe = read_recipe("recipe.yaml")
     with pytest.raises(SensoriumError) as caught:
         train_recipe(recipe, disk, FilledAfter(disk))
-    assert matches(
-        f"{disk}/simple/checkpoints/….safetensors: the checkpoint cannot be written (…{FULL}…); "
-        "the one before is kept: mend that, then the same command goes on from it",
-        str(caught.value),
-    )
+    assert matches(CHECKPOINT, str(caught.value))
     _, kept = load_checkpoint(disk / "simple/checkpoints/last.safetensors")
     assert kept["progress"]["epoch"] == 1
     (disk / "filler").unlink()
@@ -133,17 +134,13 @@ def test_a_read_only_run_folder(here: Path, fails: Fails) -> None:
     make_folder(here)
     (here / "runs").mkdir()
     with mounted(here / "runs", "ro"):
-        assert fails("train", "recipe.yaml") == (
-            "runs/simple: the run folder cannot be written (Read-only file system)"
-        )
+        assert matches(READ_ONLY, fails("train", "recipe.yaml"))
 
 
 def test_a_run_folder_that_became_read_only(disk: Path, fails: Fails) -> None:
     train_recipe(read_recipe("recipe.yaml"), disk, Silent())
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
-    assert fails("train", "recipe.yaml", "--fresh") == (
-        "runs/simple: the run folder cannot be written (Read-only file system)"
-    )
+    assert matches(READ_ONLY, fails("train", "recipe.yaml", "--fresh"))
     assert fails("evaluate", "runs/simple") == (
         "runs/simple/evaluation: the report cannot be written (Read-only file system)"
     )

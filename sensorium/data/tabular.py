@@ -41,8 +41,9 @@ class NumberColumn(Column):
     """One number a row.
 
     `decode` gives float32 (1,), scaled; `collate` gives values (B, 1) float32 (0 where missing) and mask
-    (B, 1) bool. Numbers may be written as text; booleans are 0 and 1. With `date: true`, dates and times
-    (Arrow or ISO 8601 text; without a zone taken as UTC) are days since 1970-01-01 before they are scaled.
+    (B, 1) bool. Numbers may be written as text, 1,037 and 12% (0.12) too; booleans are 0 and 1. With
+    `date: true`, dates and times (Arrow or ISO 8601 text; without a zone taken as UTC) are days since
+    1970-01-01 before they are scaled.
     """
 
     Config: ClassVar[type[NumberConfig]] = NumberConfig

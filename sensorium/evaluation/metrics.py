@@ -69,7 +69,7 @@ def score(head: Head, predicted: dict[str, Array], target: Cells, seed: int = 0)
 
 
 def affordable_resamples(predicted: dict[str, Array], rows: int) -> int:
-    """How many resamples of `rows` rows of predictions stay within `NUMBERS`, 100 at least and 1,000 at most."""
+    """How many resamples of some rows of predictions stay within `NUMBERS`: from 100 to 1,000."""
     width = sum(math.prod(values.shape[1:]) for values in predicted.values())
     return max(FEWEST_RESAMPLES, min(MOST_RESAMPLES, NUMBERS // max(1, rows * width)))
 
