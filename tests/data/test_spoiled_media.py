@@ -89,9 +89,8 @@ def test_a_spoiled_file_is_read_or_refused(form: str) -> None:
             draw.choice(SPOILS)(content, draw)
         try:
             check(column, column.decode(MEDIA.source(bytes(content) or b"\0")))
-        except CellError as error:
+        except CellError:
             refused += 1
-            assert error.cause
     assert refused, "the spoils should break something"
     check(column, column.decode(MEDIA.source(original)))
 
