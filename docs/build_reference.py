@@ -75,7 +75,8 @@ Short forms: `data: table.csv` for `{path: table.csv}`, `key: id` for `[id]`, `p
 `{type: image}`, `encoder: cnn` for `{kind: cnn}`, `augment: true` for its defaults and `false` for `null`,
 `fusion: gated` for `{kind: gated}`, `optimizer: sgd` for `{kind: sgd}`.
 
-`runs/NAME/recipe.yaml` holds the recipe of a run with every default written out.
+`runs/NAME/recipe.yaml` holds the recipe of a run with every default written out,
+and `version: 1`, its grammar. The field may be left out; a recipe of a newer version is refused.
 """,
     data="## data",
     inputs="## inputs",
@@ -120,7 +121,8 @@ training: {epochs: 20, batch_size: 32}
 `encoder: cnn` 等于 `{kind: cnn}`，`augment: true` 等于其默认值、`false` 等于 `null`，`fusion: gated` 等于
 `{kind: gated}`，`optimizer: sgd` 等于 `{kind: sgd}`。
 
-训练之后，`runs/NAME/recipe.yaml` 中保存着补全了所有默认值的完整配方。
+训练之后，`runs/NAME/recipe.yaml` 中保存着补全了所有默认值的完整配方，并带有 `version: 1`，
+即语法版本。该字段可以不写；版本比程序新的配方会被拒绝。
 
 表中各列依次为：字段、类型（含取值范围）、默认值、说明。
 """,

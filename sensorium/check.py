@@ -14,7 +14,7 @@ from sensorium.data.loader import Rows
 from sensorium.errors import CellError
 from sensorium.inference import batch_to_device
 from sensorium.model import Model
-from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, prepare
+from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, prepare
 from sensorium.recipe import read_recipe
 from sensorium.training.machine import choose_device, choose_micro_batch, choose_precision
 from sensorium.training.metric import check_stop_metric
@@ -46,8 +46,8 @@ def check_recipe(path: Path, sample: int, say: Say) -> bool:
     check_inputs_readable(prepared)
     sizes = ", ".join(f"{len(rows):,} {name}" for name, rows in prepared.parts.items())
     say(f"ok    table: {len(prepared.table):,} rows ({sizes})")
-    for report in prepared.duplicates:
-        say(f"warn  {report.line()}")
+    for line in [*doubts(prepared), *(report.line() for report in prepared.duplicates)]:
+        say(f"warn  {line}")
     prepared.loader.on_error = "mark"  # so that all are found, not the first alone
     fine = _check_files(prepared, say)
     fine &= _check_cells(prepared, sample, say)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import sys
 from pathlib import Path
@@ -17,6 +19,19 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+
+# What a disk or the system refuses, wherever it happens; any other OSError is a fault of the program.
+_REFUSED = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENAMETOOLONG,
+}
 
 RecipePath = Annotated[Path, typer.Argument(help="recipe.yaml")]
 RunPath = Annotated[Path, typer.Argument(help="runs/NAME, or a saved model")]
@@ -152,9 +167,13 @@ def _refuse_to_overwrite(path: Path, force: bool) -> None:
 def _write(path: Path, text: str) -> None:
     from sensorium.errors import SensoriumError
 
+    beside = path.with_name(f".{path.name}.part")
     try:
-        path.write_text(text, encoding="utf-8")
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
     except OSError as error:
+        with contextlib.suppress(OSError):
+            beside.unlink()
         raise SensoriumError(f"{path}: cannot be written ({error.strerror})") from None
 
 
@@ -177,7 +196,7 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line; an error meant for the user becomes one line, and exit code 1."""
-    from sensorium.errors import SensoriumError
+    from sensorium.errors import SensoriumError, one_line
 
     # Threads that wait for each other should sleep, not spin: beside other work on the same cores, spinning
     # makes training several times slower (benchmarks/README.md). Read when torch is first imported.
@@ -193,7 +212,15 @@ def main(arguments: list[str] | None = None) -> Any:
         typer.echo("error: the memory is used up; lower training.batch_size or micro_batch", err=True)
         sys.exit(1)
     except SensoriumError as error:
-        typer.echo(f"error: {error}", err=True)
+        typer.echo(f"error: {one_line(str(error))}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _REFUSED:
+            raise
+        place = f"{error.filename}: " if error.filename else ""
+        typer.echo(
+            one_line(f"error: {place}{error.strerror}; mend that, then give the command again"), err=True
+        )
         sys.exit(1)
     except ModuleNotFoundError as error:
         advice = f"{error.name} is not installed and is needed here: pip install 'sensorium[train]'"

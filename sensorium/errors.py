@@ -36,6 +36,11 @@ class MissingPackage(SensoriumError):
     """An optional package is needed and not installed."""
 
 
+def one_line(text: str) -> str:
+    """A message on one line: control characters, which cells and names of files may hold, are spelt out."""
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
 def require(module: str, extra: str) -> ModuleType:
     """Imports an optional module, or names the command that installs it.
 

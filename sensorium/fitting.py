@@ -17,7 +17,7 @@ import numpy as np
 from sensorium.data.table import read_table
 from sensorium.errors import RecipeError, SensoriumError, require
 from sensorium.predict import Predictor, load
-from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, open_table, prepare
+from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, open_table, prepare
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
 from sensorium.training.progress import Reporter, Silent, Terminal
 
@@ -148,8 +148,8 @@ def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
     reporter.say(
         f"{prepared.table.source}: {len(prepared.table)} rows ({sizes}), {time.monotonic() - began:.1f} s"
     )
-    for report in prepared.duplicates:
-        reporter.say(f"warning: {report.line()}")
+    for line in [*doubts(prepared), *(report.line() for report in prepared.duplicates)]:
+        reporter.say(f"warning: {line}")
     return prepared
 
 

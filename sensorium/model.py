@@ -12,14 +12,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+import sensorium
 from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
 from sensorium.data.column import Column
 from sensorium.encoders import ENCODERS
-from sensorium.errors import SensoriumError
+from sensorium.errors import RecipeError, SensoriumError
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.recipe import Recipe, parse_recipe
+from sensorium.yaml_file import read_yaml
+
+FORMAT = 1
+"""Of a saved model's files. It rises when a release before could not read them."""
 
 
 class Model(nn.Module):
@@ -172,23 +177,31 @@ def save_model(
     state: Mapping[str, Tensor],
     about: Mapping[str, Any],
 ) -> None:
-    """Writes weights (safetensors), recipe (YAML), fitted columns and `about` (JSON); never a pickle."""
+    """Writes weights (safetensors), recipe (YAML), fitted columns and `about` (JSON); never a pickle.
+
+    Raises:
+        SensoriumError: when the folder cannot be written.
+    """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     fitted = {
         "inputs": {name: column.state() for name, column in columns.items()},
         "outputs": {name: column.state() for name, column in targets.items()},
     }
-    save_file(
-        {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()},
-        folder / "model.safetensors",
-    )
-    (folder / "columns.json").write_text(json.dumps(fitted, ensure_ascii=False), encoding="utf-8")
-    (folder / "recipe.yaml").write_text(recipe.as_yaml(), encoding="utf-8")
-    (folder / "model.json").write_text(
-        json.dumps(dict(about), indent=2, ensure_ascii=False), encoding="utf-8"
-    )
+    texts = {
+        "columns.json": json.dumps(fitted, ensure_ascii=False),
+        "recipe.yaml": recipe.as_yaml(),
+        "model.json": json.dumps({"format": FORMAT, **about}, indent=2, ensure_ascii=False),
+    }
+    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_file(weights, folder / "model.safetensors")
+        for name, text in texts.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except (OSError, SafetensorError) as error:
+        raise SensoriumError(f"{folder}: the model cannot be written ({error})") from None
 
 
 def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Column], Model, dict[str, Any]]:
@@ -200,12 +213,11 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
     Raises:
         SensoriumError: when the folder does not hold a whole model.
     """
-    import yaml
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
-        content = yaml.safe_load((folder / "recipe.yaml").read_text(encoding="utf-8"))
+        content = read_yaml(folder / "recipe.yaml")
         fitted = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "model.safetensors")
@@ -216,9 +228,10 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
             ) from None
         missing = Path(str(error.filename)).name
         raise SensoriumError(f"{folder} holds no trained model: {missing} is missing") from None
-    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError, OSError) as error:
+    except (RecipeError, json.JSONDecodeError, UnicodeDecodeError, SafetensorError, OSError) as error:
         line = str(error).splitlines()[0]
         raise SensoriumError(f"{folder}: the saved model is damaged ({line})") from None
+    _refuse_newer(about, folder)
     recipe = parse_recipe(content, folder=folder)
     columns, targets = new_columns(recipe)
     try:
@@ -231,7 +244,19 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise SensoriumError(f"{folder}: the weights do not fit the recipe beside them ({line})") from None
-    return recipe, columns, targets, model.eval(), about
+    return recipe, columns, targets, model.eval(), {k: v for k, v in about.items() if k != "format"}
+
+
+def _refuse_newer(about: Any, folder: Path) -> None:
+    """A model written in a way that this release does not know yet; without `format` it is of the first."""
+    written = about.get("format", 1) if isinstance(about, dict) else None
+    if not isinstance(written, int):
+        raise SensoriumError(f"{folder}: the saved model is damaged (model.json holds no format)")
+    if written > FORMAT:
+        raise SensoriumError(
+            f"{folder}: the model is of format {written}; this sensorium ({sensorium.__version__}) reads "
+            f"format {FORMAT}: pip install -U sensorium"
+        )
 
 
 def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:

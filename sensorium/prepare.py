@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns
 from sensorium.data.media import Media
 from sensorium.data.split import split
 from sensorium.data.table import Table, read_table
+from sensorium.data.tabular import CategoryColumn
 from sensorium.errors import SensoriumError, TableError
 from sensorium.model import new_columns
 from sensorium.recipe import Recipe
@@ -145,6 +147,35 @@ def check_target_known(prepared: Prepared) -> None:
     for name, bound in prepared.loader.targets.items():
         if all(prepared.table.cell(bound.source, int(row)) is None for row in prepared.parts["train"]):
             raise SensoriumError(f"outputs.{name}: column {bound.source} is empty in every training row")
+
+
+def doubts(prepared: Prepared) -> list[str]:
+    """What is most likely not meant, one line each: a key of two rows, a label for every row."""
+    return [*_shared_keys(prepared), *_lone_labels(prepared)]
+
+
+def _shared_keys(prepared: Prepared) -> Iterator[str]:
+    columns = [prepared.table.column(name) for name in prepared.recipe.data.key]
+    first: dict[str, int] = {}
+    shared = [
+        (before, row)
+        for row, cells in enumerate(zip(*columns, strict=True))
+        if (before := first.setdefault(repr(cells), row)) < row
+    ]
+    if shared:
+        before, row = shared[0]
+        more = f" ({len(shared) - 1:,} more are shared)" if len(shared) > 1 else ""
+        key = prepared.loader.row_key(row)
+        yield f"data.key: rows {before} and {row} are both {key}{more}; answers cannot be told apart by it"
+
+
+def _lone_labels(prepared: Prepared) -> Iterator[str]:
+    for name, bound in prepared.loader.targets.items():
+        if isinstance(bound.column, CategoryColumn) and max(bound.column.counts, default=0) == 1:
+            yield (
+                f"outputs.{name}: each of its {len(bound.column.labels):,} labels stands in one training row "
+                "alone, so none can be told again; is it a number, or a key?"
+            )
 
 
 def check_inputs_readable(prepared: Prepared) -> None:

@@ -13,11 +13,16 @@ from typing import Any, TypeVar, get_args
 import yaml
 from pydantic import ValidationError
 
+import sensorium
 from sensorium.config import Config
 from sensorium.data import COLUMNS
 from sensorium.data.column import ColumnConfig
 from sensorium.errors import RecipeError, require
 from sensorium.sections import DataConfig, TrainingConfig
+from sensorium.yaml_file import read_yaml
+
+VERSION = 1
+"""Of the recipe's grammar. It rises when a recipe of before would be read as something else."""
 
 SectionConfig = TypeVar("SectionConfig", bound=Config)
 
@@ -56,6 +61,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """The whole recipe with every default filled in, as YAML types."""
         return {
+            "version": VERSION,
             "name": self.name,
             "data": self.data.model_dump(mode="json"),
             "inputs": {name: _input_as_dict(part) for name, part in self.inputs.items()},
@@ -71,7 +77,7 @@ class Recipe:
     def digest(self) -> str:
         """A hash of everything that decides what is learned; the name and what only costs time do not."""
         content = self.as_dict()
-        del content["name"], content["data"]["threads"], content["data"]["cache"]
+        del content["version"], content["name"], content["data"]["threads"], content["data"]["cache"]
         del content["training"]["checkpoint_minutes"]
         return hashlib.sha256(json.dumps(content).encode()).hexdigest()  # the order of inputs counts
 
@@ -103,20 +109,11 @@ def read_recipe(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        content = yaml.load(path.read_text(encoding="utf-8-sig"), _Loader)  # noqa: S506 - a SafeLoader
+        content = read_yaml(path)
     except FileNotFoundError:
         raise RecipeError(
             f"{path}: there is no such file; `sensorium init TABLE --target COLUMN` writes one"
         ) from None
-    except IsADirectoryError:
-        raise RecipeError(f"{path} is a folder; give the recipe.yaml in it") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot be read as UTF-8 text ({error.__class__.__name__})") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f", line {mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-        raise RecipeError(f"{path}{place}: not valid YAML: {problem}") from None
     try:
         default_name = path.stem if path.stem != "recipe" else path.resolve().parent.name
         return parse_recipe(content, folder=path.resolve().parent, default_name=default_name)
@@ -137,10 +134,12 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     """
     if not isinstance(content, Mapping):
         raise RecipeError("a recipe is a mapping with at least `inputs` and `outputs`")
-    _refuse_unknown(content, ["name", "data", "inputs", "fusion", "outputs", "training"], "")
+    _refuse_newer(content)
+    _refuse_unknown(content, ["version", "name", "data", "inputs", "fusion", "outputs", "training"], "")
     name = content.get("name", default_name)
-    if not isinstance(name, str) or not name or name in {".", ".."} or "/" in name or "\\" in name:
-        raise RecipeError(f"name: {name!r} cannot name a run folder; use letters, digits, - and _")
+    if not _names_a_folder(name):
+        advice = "use letters, digits, - and _" if isinstance(name, str) else "write it in quotes"
+        raise RecipeError(f"name: {_excerpt(name)} cannot name a run folder; {advice}")
     data = {} if content.get("data") is None else content["data"]
     if isinstance(data, str | list):
         data = {"path": data}
@@ -164,19 +163,22 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     )
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without the trap that of two equal keys the first is silently forgotten."""
+def _refuse_newer(content: Mapping[str, Any]) -> None:
+    """A recipe of a grammar that this release does not know yet; without `version` it is of the first."""
+    version = content.get("version", 1)
+    if not isinstance(version, int) or isinstance(version, bool) or version < 1:
+        raise RecipeError(f"version: {_excerpt(version)} is none; write {VERSION}, or leave it out")
+    if version > VERSION:
+        raise RecipeError(
+            f"the recipe is of version {version}; this sensorium ({sensorium.__version__}) reads version "
+            f"{VERSION}: pip install -U sensorium"
+        )
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """A mapping. Raises a YAML error at the second of two equal keys."""
-        seen: set[str] = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{key.value!r} stands twice in one mapping", key.start_mark
-                )
-            seen.add(str(key.value))
-        return super().construct_mapping(node, deep)
+
+def _names_a_folder(name: Any) -> bool:
+    if not isinstance(name, str) or name in {"", ".", ".."} or len(name.encode(errors="replace")) > 200:
+        return False
+    return name.isprintable() and not set(name) & set("/\\")
 
 
 def _named(content: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:
@@ -262,15 +264,14 @@ def _choose(value: Any, table: Mapping[str, Any], place: str) -> str:
     """An entry of a literal table, or the nearest one in the message."""
     if isinstance(value, str) and value in table:
         return value
-    raise RecipeError(
-        f"{place}: {value!r} is not known{_nearest(str(value), list(table))}; one of {', '.join(table)}"
-    )
+    near = _nearest(str(value), list(table))
+    raise RecipeError(f"{place}: {_excerpt(value)} is not known{near}; one of {', '.join(table)}")
 
 
 def _refuse_unknown(content: Mapping[str, Any], known: list[str], place: str) -> None:
     for key in content:
         if key not in known:
-            dotted = f"{place}.{key}" if place else str(key)
+            dotted = f"{place}.{_short(str(key))}" if place else _short(str(key))
             raise RecipeError(
                 f"{dotted}: unknown field{_nearest(str(key), known)}; known: {', '.join(known)}"
             )
@@ -294,14 +295,23 @@ def _check(config: type[SectionConfig], fields: Any, place: str) -> SectionConfi
 def _first_problem(config: type[Config], error: ValidationError, place: str) -> str:
     problem = error.errors(include_url=False, include_context=False)[0]
     parts = [str(part) for part in problem["loc"]]
-    where = ".".join([place, *parts])
+    where = ".".join([place, *map(_short, parts)])
     if problem["type"] == "extra_forbidden":
         known = _fields_at(config, parts[:-1])
         return f"{where}: unknown field{_nearest(parts[-1], known)}; known: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    shown = f" (given: {_excerpt(given)})" if isinstance(given, str | int | float | bool) else ""
     return f"{where}: {message}{shown}"
+
+
+def _excerpt(value: Any) -> str:
+    """A value of the recipe for a message: a whole nested mapping would hide what is wrong with it."""
+    return _short(repr(value) if isinstance(value, str | int | float | bool | None) else type(value).__name__)
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:80]}…"
 
 
 def _fields_at(config: type[Config], path: list[str]) -> list[str]:

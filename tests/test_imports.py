@@ -21,7 +21,7 @@ STAGES = [
     {"errors", "config"},
     {"batch", "layers", "weights", "data"},
     {"encoders", "fusion", "heads"},
-    {"sections", "recipe", "model", "prepare", "inference", "calibration"},
+    {"yaml_file", "sections", "recipe", "model", "prepare", "inference", "calibration"},
     {"training"},
     {"evaluation", "predict", "draft", "check", "fitting"},
     {"cli"},
@@ -29,8 +29,8 @@ STAGES = [
 """A part imports from its own stage and from those before it."""
 
 WITHIN_THEIR_STAGE = {
-    "recipe": {"sections"},
-    "model": {"recipe"},
+    "recipe": {"sections", "yaml_file"},
+    "model": {"recipe", "yaml_file"},
     "prepare": {"sections", "recipe", "model"},
     "inference": {"model"},
     "calibration": {"model", "inference"},

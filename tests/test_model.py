@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +215,9 @@ def test_save_and_load_give_the_same_bits(kind: str, tmp_path: Path) -> None:
     save_model(tmp_path, data.recipe, columns, targets, model.state_dict(), {"epoch": 3, "见": "中文"})
     recipe, read_columns, read_targets, loaded, about = load_model(tmp_path)
     assert about == {"epoch": 3, "见": "中文"}
+    assert json.loads((tmp_path / "model.json").read_text(encoding="utf-8"))["format"] == 1
+    (tmp_path / "model.json").write_text("{}", encoding="utf-8")  # as before models had a format
+    assert load_model(tmp_path)[4] == {}
     assert recipe.as_dict() == data.recipe.as_dict()
     assert {n: c.state() for n, c in read_columns.items()} == {n: c.state() for n, c in columns.items()}
     assert {n: c.state() for n, c in read_targets.items()} == {n: c.state() for n, c in targets.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,16 @@ def test_the_digest_is_of_what_is_learned() -> None:
     assert parse_recipe(with_(training={"epochs": 21})).digest() != recipe.digest()
     swapped = {"inputs": {"a": "text"}, "outputs": {"b": {"type": "category", "weight": 2}}}
     assert parse_recipe(swapped).digest() != recipe.digest()
+
+
+def test_a_recipe_of_before_versions_is_the_same() -> None:
+    """A run that began before recipes had a version goes on."""
+    recipe = parse_recipe(made.simple_recipe())
+    assert recipe.as_dict()["version"] == 1
+    assert parse_recipe({**made.simple_recipe(), "version": 1}).digest() == recipe.digest()
+    before = {name: part for name, part in recipe.as_dict().items() if name not in ("version", "name")}
+    del before["data"]["threads"], before["data"]["cache"], before["training"]["checkpoint_minutes"]
+    assert recipe.digest() == hashlib.sha256(json.dumps(before).encode()).hexdigest()
 
 
 def test_the_order_of_inputs_is_part_of_what_is_learned() -> None:

@@ -36,7 +36,8 @@ def open_container(source: Source, media: str) -> Iterator[Any]:
     Raises:
         CellError: when FFmpeg does not know the format, or the file is too damaged to be opened.
     """
-    # Decoders refuse larger frames too: a stream may hold others than its header says.
+    # Decoders refuse larger frames too, as a stream may hold others than its header says: those that look at
+    # the stream when it is opened, and below those that decode it. A GIF says its size only while decoding.
     options = {"max_pixels": str(source.limits.max_pixels)}
     problem = CellError(
         f"the file is not a {media} of a known format, or it is damaged or cut short",
@@ -50,6 +51,10 @@ def open_container(source: Source, media: str) -> Iterator[Any]:
         with container:
             if not container.streams:
                 raise problem
+            roomy = {"max_pixels": str(2 * source.limits.max_pixels + 2**16)}  # they count their borders too
+            for pictures in container.streams.video:
+                if pictures.codec_context is not None:
+                    pictures.codec_context.options = roomy
             yield container
 
 

@@ -18,6 +18,7 @@ import pyarrow.csv
 from sensorium.errors import TableError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
+_BLOCK_BYTES = 1 << 24  # read at a time; no row may be longer
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _MISSING_NUMBERS = ["NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "none", "-"]
 # The first pattern that all cells of a column match gives its type.
@@ -44,7 +45,7 @@ def read_delimited(path: Path) -> pa.Table:
         return pyarrow.csv.read_csv(
             path,
             read_options=pyarrow.csv.ReadOptions(
-                column_names=names, skip_rows_after_names=1, block_size=1 << 24
+                column_names=names, skip_rows_after_names=1, block_size=_BLOCK_BYTES
             ),
             parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=pyarrow.csv.ConvertOptions(
@@ -54,7 +55,13 @@ def read_delimited(path: Path) -> pa.Table:
             ),
         )
     except pa.ArrowInvalid as error:
-        _check_rows(path, delimiter)  # says which line is wrong
+        if not _check_rows(path, delimiter):  # which says what line is wrong
+            return pa.table({name: pa.array([], pa.large_string()) for name in names})
+        if "straddl" in str(error):
+            raise TableError(
+                f"{path}: a row has more than {_BLOCK_BYTES >> 20} MB; keep large content in files, and name "
+                "their paths"
+            ) from error
         raise TableError(f"{path} cannot be read: {str(error)[:60]}") from error
 
 
@@ -63,9 +70,9 @@ def _has_quotes(path: Path) -> bool:
         return any(b'"' in block for block in iter(lambda: stream.read(1 << 20), b""))
 
 
-def _check_rows(path: Path, delimiter: str) -> None:
-    for _ in _delimited_rows(path, delimiter):
-        continue
+def _check_rows(path: Path, delimiter: str) -> int:
+    """The rows below the names. Raises TableError with the line that is wrong."""
+    return sum(1 for _ in _delimited_rows(path, delimiter)) - 1
 
 
 def infer_types(table: pa.Table) -> pa.Table:

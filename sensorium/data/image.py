@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 import struct
 import zlib
@@ -27,6 +28,9 @@ from sensorium.config import Config
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.data.media import Limits, Source, file_format, recognise_media
 from sensorium.errors import CellError
+
+LONGEST_SIDE = 65_535
+"""Pixels; what JPEG allows. Pillow keeps some bytes a row, so a picture of no width could fill the memory."""
 
 Resize = Literal["crop", "stretch", "pad"]
 Side = Annotated[int, Field(ge=1, le=8192)]
@@ -110,7 +114,7 @@ class ImageColumn(Column):
 
     def cache_key(self) -> str:
         """Changes whenever `decode` would return something else."""
-        return f"image 1 {self.height}x{self.width} {self.config.resize}"
+        return f"image 2 {self.height}x{self.width} {self.config.resize}"
 
 
 def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -146,8 +150,12 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
     """Refuses a picture by its header's size.
 
     Raises:
-        CellError: when it has more pixels than allowed.
+        CellError: when it has more pixels than allowed, or is longer than any picture is.
     """
+    if max(width, height) > LONGEST_SIDE and width * height <= limits.max_pixels:
+        raise CellError(
+            f"{width:,} x {height:,} pixels: a side has more than {LONGEST_SIDE:,}", "cut the picture up"
+        )
     if width * height > limits.max_pixels:
         raise CellError(
             f"{width:,} x {height:,} pixels are more than the limit of {limits.max_pixels:,}",
@@ -166,6 +174,9 @@ _READERS: dict[str, type[ImageFile.ImageFile]] = {
     "BMP": BmpImagePlugin.BmpImageFile,
     "TIFF": TiffImagePlugin.TiffImageFile,
 }
+
+# Pillow also logs what is wrong with some files, which without a handler goes to the user's terminal.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # All that Pillow's readers raise on damaged files; OSError also when the content ends too early.
 _DAMAGE = (
@@ -193,13 +204,23 @@ def _read(source: Source, height: int, width: int, resize: Resize) -> Image.Imag
         )
     try:
         if title == "JPEG":
+            _check_bytes(source)
             return _read_jpeg(source.read(), source.limits, height, width, resize)
         with source.open() as stream, _READERS[title](stream) as picture:
-            return _read_with_pillow(picture, source.limits)
+            return _read_with_pillow(picture, source.limits, 3 * max(height, width))
     except MemoryError as error:
         raise CellError("the picture does not fit into memory", "make it smaller") from error
     except _DAMAGE as error:
         raise CellError(f"the {title} file is damaged or cut short", "replace the file") from error
+
+
+def _check_bytes(source: Source) -> None:
+    """Refuses a JPEG file that would fill the memory before it is decoded."""
+    if source.size() > _JPEG_BYTES:
+        raise CellError(f"a JPEG file of more than {_JPEG_BYTES:,} bytes", "save the picture again")
+
+
+_JPEG_BYTES = 256 * 1024**2  # more than 100 million pixels take at the best quality
 
 
 def _read_jpeg(content: bytes, limits: Limits, height: int, width: int, resize: Resize) -> Image.Image:
@@ -207,7 +228,7 @@ def _read_jpeg(content: bytes, limits: Limits, height: int, width: int, resize: 
     rows, columns, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
     check_pixels(columns, rows, limits)
     if colours not in ("YCbCr", "RGB", "Gray", "GRAY"):  # CMYK and YCCK
-        return _read_jpeg_with_pillow(content, limits)
+        return _read_jpeg_with_pillow(content, limits, 3 * max(height, width))
     orientation = exif_orientation(_jpeg_exif(content))
     if orientation >= 5:  # the file's rows are the picture's columns
         height, width = width, height
@@ -217,7 +238,7 @@ def _read_jpeg(content: bytes, limits: Limits, height: int, width: int, resize: 
     except ValueError as error:
         if any(words in str(error).lower() for words in _JPEG_DAMAGE):
             raise
-        return _read_jpeg_with_pillow(content, limits)
+        return _read_jpeg_with_pillow(content, limits, 3 * max(height, width))
     return _turned(Image.fromarray(pixels), orientation)
 
 
@@ -225,12 +246,13 @@ def _read_jpeg(content: bytes, limits: Limits, height: int, width: int, resize: 
 _JPEG_DAMAGE = ("premature end", "bad huffman", "instead of rst")
 
 
-def _read_jpeg_with_pillow(content: bytes, limits: Limits) -> Image.Image:
+def _read_jpeg_with_pillow(content: bytes, limits: Limits, enough: int) -> Image.Image:
     with JpegImagePlugin.JpegImageFile(io.BytesIO(content)) as picture:
-        return _read_with_pillow(picture, limits)
+        return _read_with_pillow(picture, limits, enough)
 
 
-def _read_with_pillow(picture: ImageFile.ImageFile, limits: Limits) -> Image.Image:
+def _read_with_pillow(picture: ImageFile.ImageFile, limits: Limits, enough: int) -> Image.Image:
+    """The picture; a huge one is reduced, to no less than `enough` pixels on its shorter side."""
     check_pixels(picture.width, picture.height, limits)
     is_tiff = isinstance(picture, TiffImagePlugin.TiffImageFile)
     largest = Image.MAX_IMAGE_PIXELS
@@ -239,7 +261,25 @@ def _read_with_pillow(picture: ImageFile.ImageFile, limits: Limits) -> Image.Ima
         raise CellError(f"a TIFF picture of more than {largest:,} pixels", "convert it to PNG or JPEG")
     picture.load()
     # Pillow turns a TIFF upright by itself; for the others the EXIF block is in `info`.
-    return _turned(_to_rgb(picture), exif_orientation(b"" if is_tiff else picture.info.get("exif", b"")))
+    return _turned(
+        _reduced_rgb(picture, enough), exif_orientation(b"" if is_tiff else picture.info.get("exif", b""))
+    )
+
+
+_STRIP_PIXELS = 2**22
+
+
+def _reduced_rgb(picture: Image.Image, enough: int) -> Image.Image:
+    """RGB; of a huge picture strip by strip and reduced, as a copy or two of it could fill the memory."""
+    factor = min(picture.size) // enough
+    if picture.width * picture.height <= 4 * _STRIP_PIXELS or factor < 2:
+        return _to_rgb(picture)
+    whole = Image.new("RGB", (-(-picture.width // factor), -(-picture.height // factor)))
+    step = factor * max(1, _STRIP_PIXELS // (picture.width * factor))
+    for top in range(0, picture.height, step):
+        strip = picture.crop((0, top, picture.width, min(top + step, picture.height)))
+        whole.paste(_to_rgb(strip).reduce(factor), (0, top // factor))
+    return whole
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -301,7 +341,9 @@ def exif_orientation(block: bytes) -> int:
 def _jpeg_exif(content: bytes) -> bytes:
     """The EXIF block of a JPEG file, b"" when it has none (ITU-T T.81, annex B: marker segments)."""
     position = 2
-    while position + 4 <= len(content) and content[position] == 0xFF:
+    for _ in range(_MARKERS):
+        if position + 4 > len(content) or content[position] != 0xFF:
+            break
         marker = content[position + 1]
         if marker == 0xFF:  # fill byte
             position += 1
@@ -313,6 +355,9 @@ def _jpeg_exif(content: bytes) -> bytes:
             return b""
         position += 2 + length
     return b""
+
+
+_MARKERS = 1000  # EXIF stands among the first; a hostile file may have millions
 
 
 def _middle(width: int, height: int, aspect: float) -> tuple[float, float, float, float]:

@@ -13,7 +13,14 @@ import pyarrow as pa
 from sensorium.data.column import Column, Profile
 from sensorium.data.media import sniff
 from sensorium.data.table import Table
-from sensorium.data.tabular import CategoriesColumn, NumberColumn, has_few_values, is_whole, label_of
+from sensorium.data.tabular import (
+    CategoriesColumn,
+    NumberColumn,
+    has_few_values,
+    is_whole,
+    label_of,
+    number,
+)
 from sensorium.errors import CellError
 
 _MEDIA_CELLS = 16  # cells of files and bytes looked at: enough to see a format, few enough to be cheap
@@ -169,13 +176,13 @@ def _is_identifier(seen: Profile) -> bool:
 
 def _counts_rows(seen: Profile) -> bool:
     """True for 0, 1, 2, … or any other numbers that grow from row to row by about one."""
-    numbers = [float(value) for value in seen.values]
+    numbers = [number(value) for value in seen.values]
     rising = all(before < after for before, after in pairwise(numbers))
     return rising and numbers[-1] - numbers[0] <= 2 * seen.rows
 
 
 def _are_long(seen: Profile) -> bool:
-    digits = min(len(str(abs(int(float(value))))) for value in seen.values)
+    digits = min(len(str(abs(int(number(value))))) for value in seen.values)
     return digits >= _LONG_DIGITS and seen.distinct > len(seen.values) / 2 and len(seen.values) >= 5
 
 

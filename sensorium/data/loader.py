@@ -19,7 +19,7 @@ from sensorium.data.kept import KeptCells, KeptTexts, new_kept
 from sensorium.data.media import Media, Source
 from sensorium.data.table import Table
 from sensorium.data.text import TextColumn
-from sensorium.errors import CellError, SensoriumError
+from sensorium.errors import CellError, SensoriumError, one_line
 
 Rows = npt.NDArray[np.int64]
 
@@ -59,7 +59,7 @@ class BadCell(NamedTuple):
         """One line for the user."""
         place = f"row {self.row}{f' ({self.key})' if self.key else ''}, column {self.column}"
         file = f", file {self.file}" if self.file else ""
-        return f"{place}{file}: {self.cause}{f'; {self.advice}' if self.advice else ''}"
+        return one_line(f"{place}{file}: {self.cause}{f'; {self.advice}' if self.advice else ''}")
 
 
 @dataclass
@@ -149,7 +149,7 @@ class Loader:
 
     def row_key(self, row: int) -> str:
         """The row's key in words, such as `id=7`."""
-        return ", ".join(f"{name}={self.table.cell(name, row)}" for name in self.key)
+        return ", ".join(f"{name}={str(self.table.cell(name, row))[:100]}" for name in self.key)
 
     def _cells(self, bound: BoundColumn, rows: Rows) -> Cells:
         column = bound.column

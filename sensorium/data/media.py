@@ -107,6 +107,9 @@ class Source:
             raise _unreadable(error) from error
 
 
+_ESCAPES = 100_000  # in a data: URI; each takes far more memory to read than its three characters
+
+
 class Media:
     """Turns cells into sources; nothing outside the media root is opened and nothing is fetched.
 
@@ -158,6 +161,10 @@ class Media:
         header, comma, payload = text.partition(",")
         if not comma:
             raise CellError("the data: URI has no comma, so no content", "write data:<type>;base64,<content>")
+        if payload.count("%") > _ESCAPES:
+            raise CellError(
+                f"the data: URI has more than {_ESCAPES:,} escapes", "write its content as base64"
+            )
         if not header.lower().endswith(";base64"):
             return self._from_bytes(unquote_to_bytes(payload), "")
         self._check_size(len(payload) * 3 // 4)

@@ -35,6 +35,27 @@ class Sound:
     blocks: Callable[[float], Generator[Samples, None, None]]
 
 
+class _Stream:
+    """A binary stream as libsndfile calls it: a damaged header sends it to before the start, where none goes.
+
+    What is raised in such a call can be caught nowhere; Python prints it to the user.
+    """
+
+    def __init__(self, stream: Stream) -> None:
+        self._stream = stream
+        self.read, self.readinto, self.tell = stream.read, stream.readinto, stream.tell
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        try:
+            return self._stream.seek(offset, whence)
+        except (ValueError, OSError):
+            return self._stream.tell()
+
+
+_BLOCK_SAMPLES = 131_072  # of all channels, decoded at a time
+_CHUNKS = 1000  # of a WAV file before its samples; real ones have a dozen, a hostile one may have millions
+
+
 @contextmanager
 def with_soundfile(source: Source) -> Iterator[Sound]:
     """A sound read through libsndfile, mixed down block by block so that memory is bounded.
@@ -47,15 +68,16 @@ def with_soundfile(source: Source) -> Iterator[Sound]:
         def blocks(start: float) -> Generator[Samples, None, None]:
             if (first := round(start * file.samplerate)) != file.tell():
                 file.seek(first)
-            while len(block := file.read(65536, dtype="float32", always_2d=True)):
+            frames = max(1, _BLOCK_SAMPLES // file.channels)
+            while len(block := file.read(frames, dtype="float32", always_2d=True)):
                 yield block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
 
         yield Sound(file.samplerate, file.frames / max(1, file.samplerate), blocks)
 
 
-def _fastest(stream: Stream) -> Stream | int:
+def _fastest(stream: Stream) -> _Stream | int:
     """The descriptor of a file that lies on disk: libsndfile then reads it without asking Python."""
-    return stream.fileno() if isinstance(stream, BufferedReader) else stream
+    return stream.fileno() if isinstance(stream, BufferedReader) else _Stream(stream)
 
 
 @contextmanager
@@ -129,7 +151,10 @@ def check_wave_header(source: Source) -> None:
     with source.open() as stream:
         bytes_a_second = 0
         stream.seek(12)
-        while len(head := stream.read(8)) == 8:
+        for _ in range(_CHUNKS):
+            head = stream.read(8)
+            if len(head) < 8:
+                return
             name, size = struct.unpack("<4sI", head)
             if name == b"data":
                 # Programs that write into a pipe put the largest number there.
@@ -140,3 +165,4 @@ def check_wave_header(source: Source) -> None:
             if name == b"fmt " and len(body) == 16:
                 (bytes_a_second,) = struct.unpack_from("<I", body, 8)
             stream.seek(size - len(body) + size % 2, 1)
+    raise CellError(f"the WAV file has no samples in its first {_CHUNKS:,} chunks", "export the sound again")

@@ -165,6 +165,11 @@ class Table:
             if name not in self._positions:
                 near = _nearest(name, self.names)
                 advice = f"did you mean {near!r}?" if near else f"it has {_listed(self.names)}"
+                if len(self.names) == 1 and name in re.split(r"[;\t|]", self.names[0]):
+                    advice = (
+                        f"its only column is {self.names[0]!r}; separate the cells with commas (.csv) "
+                        "or tabs (.tsv)"
+                    )
                 raise TableError(f"{self.source} has no column {name!r}: {advice}")
 
     def digest(self) -> str:
@@ -200,13 +205,14 @@ def _from_path(text: str, root: Path | None) -> Table:
     path = Path(text)
     if re.match(r"[a-z][a-z0-9+]+:/", text):
         raise TableError(f"{text[:100]}: URLs are not fetched; bring the file here first, and name its path")
-    if not path.exists() and any(mark in text for mark in "*?["):
+    there = _exists(path)
+    if not there and any(mark in text for mark in "*?["):
         found = sorted(Path(one) for one in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns
         if not found:
             raise TableError(f"no file matches {text}")
         return _from_files(found, root, text)
-    if not path.exists():
-        raise TableError(f"{text} does not exist")
+    if not there:
+        raise TableError(f"{text[:200]} does not exist")
     if path.suffix.lower() == ".lance":
         return Table(formats.read_lance(path), root or path.parent, text)
     if path.is_dir():
@@ -222,6 +228,13 @@ def _from_files(files: Sequence[Path], root: Path | None, source: str) -> Table:
     if not data.num_rows:
         raise TableError(f"{source} has columns ({_listed(data.column_names)}) but no rows")
     return Table(data, root if has_media_inside else root or files[0].parent, source)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # such as a name that is too long for any file
+        return False
 
 
 def _is_sequence_of_paths(source: Any) -> bool:

@@ -20,6 +20,7 @@ from sensorium.errors import CellError
 
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?")
 _DAY_FIRST = re.compile(r"^(\d{1,2})\.(\d{1,2})\.(\d{4})")
+_THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _EPOCH = datetime.date(1970, 1, 1)
 _SEPARATORS = ("|", ";", ",")
 _NORMAL_IQR = 1.349  # the interquartile range of a normal distribution with standard deviation 1
@@ -40,8 +41,9 @@ class NumberColumn(Column):
     """One number a row.
 
     `decode` gives float32 (1,), scaled; `collate` gives values (B, 1) float32 (0 where missing) and mask
-    (B, 1) bool. Numbers may be written as text; booleans are 0 and 1. With `date: true`, dates and times
-    (Arrow or ISO 8601 text; without a zone taken as UTC) are days since 1970-01-01 before they are scaled.
+    (B, 1) bool. Numbers may be written as text, 1,037 and 12% (0.12) too; booleans are 0 and 1. With
+    `date: true`, dates and times (Arrow or ISO 8601 text; without a zone taken as UTC) are days since
+    1970-01-01 before they are scaled.
     """
 
     Config: ClassVar[type[NumberConfig]] = NumberConfig
@@ -234,6 +236,8 @@ class CategoriesColumn(Column):
             return None
         if all(_is_label_list(_json_list(str(value))) for value in profile.values):
             return Recognised("lists of labels, written as JSON", {})
+        if all(_number_or_none(value) is not None for value in profile.values):
+            return None  # such as 1,037
         separator = next((one for one in _SEPARATORS if _separates_labels(profile.values, one)), None)
         if separator is None:
             return None
@@ -290,7 +294,7 @@ class CategoriesColumn(Column):
 
 
 def number(cell: Any) -> float:
-    """A finite number from a number, a boolean or a number written as text.
+    """A finite number from a number, a boolean or text: 1037, 1,037 and 1.037e3 are the same, 12% is 0.12.
 
     Raises:
         CellError: when the cell is no number, or infinite.
@@ -300,13 +304,20 @@ def number(cell: Any) -> float:
     if not isinstance(cell, str | int | float | Decimal) or (isinstance(cell, str) and "_" in cell):
         raise CellError("not a number", "give a number, or set another type for the column")
     try:
-        value = float(cell)
+        value = _written(cell) if isinstance(cell, str) else float(cell)
     except (ValueError, OverflowError) as error:
         cause = "the number is too large" if isinstance(cell, int) else "not a number"
         raise CellError(cause, "give a number, or set another type for the column") from error
     if not math.isfinite(value):
         raise CellError("the number is not finite", "leave the cell empty if the value is not known")
     return value
+
+
+def _written(text: str) -> float:
+    plain = text.strip().removesuffix("%")
+    if _THOUSANDS.fullmatch(plain):
+        plain = plain.replace(",", "")
+    return float(plain) / (100 if text.strip().endswith("%") else 1)
 
 
 def days(cell: Any) -> float:

@@ -172,7 +172,12 @@ class TextColumn(Column):
         return {"tokenizer": self._tokenizer.to_str()}
 
     def load_state(self, state: dict[str, Any]) -> None:
-        self._tokenizer = Tokenizer.from_str(state["tokenizer"])
+        try:
+            self._tokenizer = Tokenizer.from_str(state["tokenizer"])
+        except Exception as error:
+            if type(error) is not Exception:  # the library raises the bare class, and nothing narrower
+                raise
+            raise ValueError(f"the tokenizer is damaged: {error}") from None
         self._cache = {}
 
     def _normalised(self, text: str) -> str:

@@ -227,18 +227,8 @@ def _not_learned(kind: str, target: Cells) -> int:
 
 
 def _confusion(labels: list[str], predicted: dict[str, Array], target: Cells) -> Confusion:
-    return fold(confusion(predicted["codes"], np.where(target.mask[:, 0], target.values[:, 0], 0), labels))
-
-
-def fold(full: Confusion, most: int = MOST_LABELS) -> Confusion:
-    """Keeps the first classes (the most frequent in training) and adds the others up into one."""
-    others = len(full.labels) - most
-    if others < 2:
-        return full
-    group = np.minimum(np.arange(len(full.labels)), most)
-    counts = np.zeros((most + 1, most + 1), dtype=np.int64)
-    np.add.at(counts, (group[:, None], group[None, :]), full.counts)
-    return Confusion([*full.labels[:most], f"(other: {others} classes)"], counts)
+    truth = np.where(target.mask[:, 0], target.values[:, 0], 0)
+    return confusion(predicted["codes"], truth, labels, MOST_LABELS)
 
 
 def _points(head: Any, column: Any, predicted: dict[str, Array], target: Cells) -> Points:

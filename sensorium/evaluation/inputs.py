@@ -10,7 +10,7 @@ import torch
 
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Loader, Rows, plan_batches
-from sensorium.evaluation.metrics import Interval, bootstrap
+from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
 from sensorium.heads.head import Head
 from sensorium.inference import Collected, batch_to_device, sample, subsets
 from sensorium.model import Model
@@ -107,4 +107,5 @@ def main_metric(head: Head, predicted: dict[str, Array], target: Cells, resample
         return {head.metric: head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]}
 
     rows = np.flatnonzero(head.scored(target))
-    return bootstrap(main_metric_of, rows, resamples=resamples)[head.metric]
+    affordable = min(resamples, affordable_resamples(predicted, len(rows)))
+    return bootstrap(main_metric_of, rows, resamples=affordable)[head.metric]

@@ -65,9 +65,13 @@ def score(head: Head, predicted: dict[str, Array], target: Cells, seed: int = 0)
         return head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))
 
     rows = np.flatnonzero(head.scored(target))
+    return bootstrap(metrics_of, rows, affordable_resamples(predicted, len(rows)), seed)
+
+
+def affordable_resamples(predicted: dict[str, Array], rows: int) -> int:
+    """How many resamples of some rows of predictions stay within `NUMBERS`: from 100 to 1,000."""
     width = sum(math.prod(values.shape[1:]) for values in predicted.values())
-    resamples = NUMBERS // max(1, len(rows) * width)
-    return bootstrap(metrics_of, rows, max(FEWEST_RESAMPLES, min(MOST_RESAMPLES, resamples)), seed)
+    return max(FEWEST_RESAMPLES, min(MOST_RESAMPLES, NUMBERS // max(1, rows * width)))
 
 
 def bootstrap(
@@ -150,14 +154,21 @@ class Confusion(NamedTuple):
     counts: npt.NDArray[np.int64]
 
 
-def confusion(predicted: Rows, target: Rows, labels: list[str]) -> Confusion:
+def confusion(predicted: Rows, target: Rows, labels: list[str], most: int) -> Confusion:
     """Counts every pair of true and predicted class.
+
+    The classes beyond `most` are joined before they are counted: all pairs of 10,000 would fill the memory.
 
     Args:
         predicted: `(N,)` codes of the category column, 1..C.
         target: `(N,)` codes of the category column; rows of code 0 (missing or not learned) are left out.
-        labels: the C labels of the codes 1..C.
+        labels: the C labels of the codes 1..C, the most frequent in training first.
+        most: classes kept apart; where two or more are left, they share one row and column.
     """
+    others = len(labels) - most
+    if others > 1:
+        labels = [*labels[:most], f"(other: {others} classes)"]
+        predicted, target = np.minimum(predicted, most + 1), np.minimum(target, most + 1)
     size = len(labels)
     known = (target > 0) & (predicted > 0)
     pairs = (target[known] - 1) * size + predicted[known] - 1

@@ -77,6 +77,10 @@ def _json(path: Path, text: str) -> dict[str, Any]:
         raise SensoriumError(
             f"{path} is damaged ({error}): move it away, and give the table to measure on"
         ) from None
+    if not isinstance(content, dict):
+        raise SensoriumError(
+            f"{path} is damaged (it holds no mapping): move it away, and give the table to measure on"
+        )
     return content
 
 

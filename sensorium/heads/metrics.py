@@ -18,6 +18,9 @@ Floats = npt.NDArray[np.floating[Any]]
 Integers = npt.NDArray[np.integer[Any]]
 Bools = npt.NDArray[np.bool_]
 
+MOST_AUC_CLASSES = 1000
+"""Classes up to which their areas are computed: beyond, every resample would take minutes."""
+
 SMALLEST_PROBABILITY = 1e-7
 """Log loss is cut here, about the distance from 1 to the next float32: certain and wrong costs 16.1."""
 
@@ -32,7 +35,8 @@ def category_metrics(probabilities: Floats, classes: Integers) -> dict[str, floa
     Returns:
         accuracy; balanced_accuracy: mean recall of the classes that occur in the truth; macro_f1: mean
         over the classes that occur in the truth or the predictions; auc: area under the ROC curve, one
-        class against the rest, mean over the classes that occur in the truth, NaN if only one does;
+        class against the rest, mean over the classes that occur in the truth, NaN if only one does, or more
+        than `MOST_AUC_CLASSES`;
         log_loss in nats.
     """
     names = ("accuracy", "balanced_accuracy", "macro_f1", "auc", "log_loss")
@@ -64,7 +68,7 @@ def _log_loss(probabilities: Floats, classes: Integers) -> float:
 
 
 def _mean_auc(probabilities: Floats, classes: Integers, present: Integers) -> float:
-    if len(present) < 2:
+    if not 2 <= len(present) <= MOST_AUC_CLASSES:
         return math.nan
     return float(np.mean([area_under_curve(probabilities[:, one], classes == one) for one in present]))
 

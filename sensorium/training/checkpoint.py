@@ -32,7 +32,8 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], progress: Mapping
     except (OSError, SafetensorError) as error:
         beside.unlink(missing_ok=True)
         raise SensoriumError(
-            f"{path}: the checkpoint cannot be written ({error}); the one before is kept"
+            f"{path}: the checkpoint cannot be written ({error}); the one before is kept: mend that, then "
+            "the same command goes on from it"
         ) from None
     _flush_folder(path.parent)
 
@@ -48,9 +49,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
             progress = json.loads((file.metadata() or {})["progress"])
             return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
-        raise SensoriumError(
-            f"{path} is damaged ({error}); delete it to go on from the one before, or start over with --fresh"
-        ) from None
+        raise SensoriumError(f"{path} is damaged ({error}); start over with --fresh") from None
 
 
 def pack(prefix: str, state: Any) -> tuple[dict[str, Tensor], Any]:

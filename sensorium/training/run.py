@@ -66,6 +66,11 @@ class RunFolder:
             raise SensoriumError(
                 f"{self.manifest} is damaged ({error}); delete it to go on, or start over with --fresh"
             ) from None
+        if not isinstance(content, dict):
+            raise SensoriumError(
+                f"{self.manifest} is damaged (it holds no mapping); delete it to go on, or start over with "
+                "--fresh"
+            )
         return content
 
     @contextlib.contextmanager
@@ -108,28 +113,46 @@ class RunFolder:
                     "give the recipe another name, or start over with --fresh"
                 )
         else:
-            write_atomically(self.recipe, recipe.as_yaml())
+            self._write(self.recipe, recipe.as_yaml())
 
     def write_manifest(self, content: dict[str, Any]) -> None:
         """Writes what the run was made of, and how far it came."""
-        write_atomically(self.manifest, json.dumps(content, indent=2, ensure_ascii=False))
+        self._write(self.manifest, json.dumps(content, indent=2, ensure_ascii=False))
 
     def write_history(self, epochs: list[dict[str, Any]]) -> None:
         """One line of JSON an epoch."""
-        write_atomically(self.history, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
+        self._write(self.history, "".join(json.dumps(epoch) + "\n" for epoch in epochs))
 
     def write_quarantine(self, cells: list[BadCell]) -> None:
         """One line of JSON for every cell that could not be read."""
         text = "".join(json.dumps(cell._asdict(), ensure_ascii=False) + "\n" for cell in cells)
         if not self.quarantine.exists() or text != self.quarantine.read_text(encoding="utf-8"):
-            write_atomically(self.quarantine, text)
+            self._write(self.quarantine, text)
 
     def read_quarantine(self) -> list[BadCell]:
-        """The cells that an earlier part of the run could not read."""
+        """The cells that an earlier part of the run could not read.
+
+        Raises:
+            SensoriumError: when the file is damaged.
+        """
         if not self.quarantine.exists():
             return []
         lines = self.quarantine.read_text(encoding="utf-8").split("\n")
-        return [BadCell(**json.loads(line)) for line in lines if line]
+        try:
+            return [BadCell(**json.loads(line)) for line in lines if line]
+        except (ValueError, TypeError):
+            raise SensoriumError(
+                f"{self.quarantine} is damaged; delete it to go on without the cells that it named, or "
+                "start over with --fresh"
+            ) from None
+
+    def _write(self, path: Path, text: str) -> None:
+        try:
+            write_atomically(path, text)
+        except OSError as error:
+            raise SensoriumError(
+                f"{path}: cannot be written ({error.strerror}); mend that, then the same command goes on"
+            ) from None
 
 
 def software() -> dict[str, str]:
@@ -151,11 +174,15 @@ def write_atomically(path: Path, text: str) -> None:
     """Writes a text file so that a reader sees the old or the new one, never a part."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.part")
-    with beside.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def _difference(before: Recipe, after: Recipe) -> str:

@@ -136,10 +136,19 @@ class TrainingState:
             SensoriumError: when it is damaged, or the table is not the one that it was trained on.
         """
         tensors, saved = load_checkpoint(path)
-        if saved["table"] != self.table_digest:
+        if saved.get("table") != self.table_digest:
             raise SensoriumError(
                 f"{path}: the table has changed since this run was stopped; start over with --fresh"
             )
+        try:
+            self._take_up(tensors, saved)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:  # such as weights of other shapes
+            words = " ".join(str(error).split())[:200]
+            raise SensoriumError(
+                f"{path} does not belong to this run ({words}); start over with --fresh"
+            ) from None
+
+    def _take_up(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         self.progress = Progress(**saved["progress"])
         self.learner.load_state_dict(_under("learner.", tensors))
         if self.average is not None:

@@ -23,6 +23,12 @@ def one(values: Any, name: str = "x") -> Inferred:
     return infer(read_table({name: values}), COLUMNS)[name]
 
 
+def test_numbers_with_commas_and_shares_in_percent() -> None:
+    assert one([f"{1 + row // 3},{row * 37 % 1000:03}" for row in range(60)]).type == "number"
+    assert one([f"{row * 7 % 101}%" for row in range(60)]).type == "number"
+    assert one([f"{row * 7},000" for row in range(1, 60)], "order_id").type == "key"
+
+
 def test_a_table_as_people_bring_it(tmp_path: Path) -> None:
     rows = ["row_id,image,caption,说明,price,rating,when,member,tags,kind,split"]
     for row in range(60):

@@ -112,6 +112,20 @@ def test_unscale_shape_and_type() -> None:
     assert back.tolist() == [[pytest.approx(10)] * 3] * 2
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("1,037", 1037), ("-1,000", -1000), ("1,234,567.5", 1234567.5), ("12%", 0.12), (" 12 % ", 0.12)],
+)
+def test_numbers_with_commas_and_shares_in_percent(text: str, value: float) -> None:
+    assert number(text) == pytest.approx(value)
+
+
+@pytest.mark.parametrize("text", ["0,037", "1,03", "1,0370", "1,2,3", "%", "-%", ",", "1,037,"])
+def test_commas_that_part_no_thousands(text: str) -> None:
+    with pytest.raises(CellError, match="not a number"):
+        number(text)
+
+
 def test_numbers_written_in_other_ways() -> None:
     column = numbers([], scale="none")
     for cell, value in (

@@ -15,9 +15,9 @@ from sensorium.data.table import read_table
 from sensorium.errors import SensoriumError, TableError
 from sensorium.evaluation import evaluate, evaluate_run, inputs
 from sensorium.evaluation.baseline import BASELINES, verdict
-from sensorium.evaluation.evaluate import MOST_LINES, Confusion, fold
+from sensorium.evaluation.evaluate import MOST_LINES
 from sensorium.evaluation.inputs import sample, subsets
-from sensorium.evaluation.metrics import Interval
+from sensorium.evaluation.metrics import Interval, confusion
 from sensorium.heads.categories import CategoriesHead
 from sensorium.heads.number import NumberHead
 from sensorium.inference import collect
@@ -94,10 +94,10 @@ def test_confusion_and_points_by_hand():
     answer_always(predictor, "kind", [0.0, 2.0, 0.0])
     answer_always(predictor, "price", [0.0])
     found = evaluate(predictor, read_table(ROWS))
-    confusion, points = found.outputs["kind"].confusion, found.outputs["price"].points
-    assert confusion is not None
-    assert confusion.labels == ["apple", "pear", "plum"]
-    assert confusion.counts.tolist() == [[0, 3, 0], [0, 2, 0], [0, 1, 0]]
+    counted, points = found.outputs["kind"].confusion, found.outputs["price"].points
+    assert counted is not None
+    assert counted.labels == ["apple", "pear", "plum"]
+    assert counted.counts.tolist() == [[0, 3, 0], [0, 2, 0], [0, 1, 0]]
     assert points is not None
     assert points.true == pytest.approx(ROWS["price"])
     assert points.predicted == pytest.approx([4.0] * 6)
@@ -212,20 +212,21 @@ def test_a_sample_is_fixed_ordered_and_of_the_rows(count: int, most: int):
 
 
 @given(st.integers(2, 40), st.integers(1, 40))
-def test_folding_keeps_the_counts(size: int, most: int):
-    counts = np.random.default_rng(size).integers(0, 9, (size, size))
-    folded = fold(Confusion([str(one) for one in range(size)], counts), most)
-    assert folded.counts.sum() == counts.sum()
+def test_joining_classes_keeps_the_counts(size: int, most: int):
+    predicted, target = np.random.default_rng(size).integers(1, size + 1, (2, 200))
+    labels = [str(one) for one in range(size)]
+    joined, full = confusion(predicted, target, labels, most), confusion(predicted, target, labels, size)
+    assert joined.counts.sum() == full.counts.sum() == 200
     kept = min(most, size)
-    assert (folded.counts[:kept, :kept] == counts[:kept, :kept]).all()
-    assert len(folded.labels) == len(folded.counts) <= most + 1
+    assert (joined.counts[:kept, :kept] == full.counts[:kept, :kept]).all()
+    assert len(joined.labels) == len(joined.counts) <= most + 1
 
 
-def test_folding_by_hand():
-    counts = np.array([[5, 1, 0], [2, 3, 4], [0, 0, 6]])
-    folded = fold(Confusion(["a", "b", "c"], counts), most=1)
-    assert folded.labels == ["a", "(other: 2 classes)"]
-    assert folded.counts.tolist() == [[5, 1], [2, 13]]
+def test_joining_classes_by_hand():
+    predicted, target = np.array([1, 1, 2, 3, 3, 0]), np.array([1, 2, 1, 2, 3, 1])
+    joined = confusion(predicted, target, ["a", "b", "c"], most=1)
+    assert joined.labels == ["a", "(other: 2 classes)"]
+    assert joined.counts.tolist() == [[1, 1], [1, 2]]
 
 
 def test_the_baseline_of_several_labels_by_hand():

@@ -165,11 +165,11 @@ def test_a_head_with_wide_predictions_gets_fewer_resamples():
 
 
 def test_confusion_counts_true_by_predicted_and_leaves_out_what_was_not_learned():
-    found = confusion(np.array([1, 2, 2, 1, 3]), np.array([1, 1, 2, 0, 3]), ["a", "b", "c"])
+    found = confusion(np.array([1, 2, 2, 1, 3]), np.array([1, 1, 2, 0, 3]), ["a", "b", "c"], 9)
     assert found.labels == ["a", "b", "c"]
     assert found.counts.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 1]]
 
 
 def test_confusion_of_nothing_is_all_zero():
     nothing = np.array([], dtype=np.int64)
-    assert confusion(nothing, nothing, ["a", "b"]).counts.tolist() == [[0, 0], [0, 0]]
+    assert confusion(nothing, nothing, ["a", "b"], 9).counts.tolist() == [[0, 0], [0, 0]]
