@@ -259,7 +259,7 @@ def _choose(value: Any, table: Mapping[str, Any], place: str) -> str:
     if isinstance(value, str) and value in table:
         return value
     raise RecipeError(
-        f"{place}: {value!r} is not known{_nearest(str(value), list(table))}; one of {', '.join(table)}"
+        f"{place}: {value!r} is not known{nearest(str(value), list(table))}; one of {', '.join(table)}"
     )
 
 
@@ -267,12 +267,11 @@ def _refuse_unknown(content: Mapping[str, Any], known: list[str], place: str) ->
     for key in content:
         if key not in known:
             dotted = f"{place}.{key}" if place else str(key)
-            raise RecipeError(
-                f"{dotted}: unknown field{_nearest(str(key), known)}; known: {', '.join(known)}"
-            )
+            raise RecipeError(f"{dotted}: unknown field{nearest(str(key), known)}; known: {', '.join(known)}")
 
 
-def _nearest(value: str, known: list[str]) -> str:
+def nearest(value: str, known: list[str]) -> str:
+    """The known name that was meant, as words to add to a message; "" where none is near."""
     close = difflib.get_close_matches(value, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
@@ -293,7 +292,7 @@ def _first_problem(config: type[Config], error: ValidationError, place: str) -> 
     where = ".".join([place, *parts])
     if problem["type"] == "extra_forbidden":
         known = _fields_at(config, parts[:-1])
-        return f"{where}: unknown field{_nearest(parts[-1], known)}; known: {', '.join(known)}"
+        return f"{where}: unknown field{nearest(parts[-1], known)}; known: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""

@@ -24,6 +24,7 @@ STAGES = [
     {"sections", "recipe", "model", "prepare", "inference"},
     {"training"},
     {"evaluation", "predict", "draft", "check", "fitting"},
+    {"comparison"},
     {"cli"},
 ]
 """A part imports from its own stage and from those before it."""
