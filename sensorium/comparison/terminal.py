@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from sensorium.comparison.results import Comparison
 from sensorium.comparison.words import cells, headings, notes, sentences, summary
+
+if TYPE_CHECKING:
+    from sensorium.comparison.results import Comparison
 
 
 def print_comparison(comparison: Comparison, console: Console) -> None:
@@ -18,9 +20,9 @@ def print_comparison(comparison: Comparison, console: Console) -> None:
     for line in summary(comparison):
         console.print(Text(line))
     for name, output in comparison.outputs.items():
-        table = Table("", title=Text(name), title_justify="left")
+        table = Table(Column(overflow="fold"), title=Text(name), title_justify="left")
         for heading in headings(comparison):
-            table.add_column(Text(heading))
+            table.add_column(Text(heading), overflow="fold")
         for variant in comparison.variants:
             table.add_row(*map(Text, [variant.name, *cells(comparison, output, variant.name)]))
         console.print(table)

@@ -17,6 +17,7 @@ from sensorium.errors import RecipeError
 from sensorium.fusion import FUSIONS
 from sensorium.recipe import Recipe, nearest, parse_recipe
 
+SECTIONS = ("inputs", "fusion", "outputs", "training")
 Path = tuple[str, ...]
 Over = Mapping[str, Iterable[Any] | str | None]
 """Field → its values, or the text of them as the command line has it, or None for all that it offers."""
@@ -108,6 +109,9 @@ def _path(recipe: Recipe, name: str) -> Path:
     section, _, rest = name.partition(".")
     if section in ("data", "name") or name == "training.seed":
         raise RecipeError(f"--over {name}: a comparison keeps the table, its split and the seeds the same")
+    if section not in SECTIONS:
+        near = nearest(section, list(SECTIONS))
+        raise RecipeError(f"--over {name}: unknown section{near}; known: {', '.join(SECTIONS)}")
     if section not in ("inputs", "outputs"):
         return tuple(name.split("."))
     names = list(recipe.inputs if section == "inputs" else recipe.outputs)

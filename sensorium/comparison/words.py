@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from sensorium.comparison.paired import LEVEL, Difference
-from sensorium.comparison.results import Comparison, OutputComparison, VariantScores
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.words import count, limits, metric_name, number
+
+if TYPE_CHECKING:
+    from sensorium.comparison.results import Comparison, OutputComparison, VariantScores
 
 Verdict = Literal["better", "worse", "uncertain", "inside"]
 
@@ -50,8 +52,7 @@ def sentences(comparison: Comparison, name: str) -> list[str]:
         "worse": f"Worse than {comparison.reference}",
         "uncertain": f"Apart from {comparison.reference} by their own interval, but not after the correction "
         f"for {count(sum(map(len, groups.values())), 'comparison')}",
-        "inside": f"The interval holds no difference too, so these rows and seeds cannot tell them from "
-        f"{comparison.reference}",
+        "inside": f"Inside the interval, which includes no difference from {comparison.reference}",
     }
     return lines + [f"{said[key]}: {', '.join(names)}." for key, names in groups.items() if names]
 
