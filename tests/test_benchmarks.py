@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import decoding, log_mel, training_speed
+from benchmarks import decoding, known_answers, log_mel, training_speed
 from benchmarks.common import Cost, in_turns, rates
 
 BENCHMARKS: dict[str, Any] = {
@@ -36,6 +36,23 @@ def test_a_benchmark_runs_and_says_where(
         assert table[base]["times_base"] == {"median": 1.0, "min": 1.0, "max": 1.0}
         assert all(figures["per_cpu_second"]["min"] > 0 for figures in table.values())
         assert title in printed
+
+
+def test_known_answers_runs_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "result.json"
+    only = ["--only", "xor", "noise", "--processes", "1"]
+    known_answers.main(["--smoke", "--repeats", "2", "--output", str(output), *only])
+    printed = capsys.readouterr().out
+    result = json.loads(output.read_text(encoding="utf-8"))
+    assert {"command", "commit", "cpu", "date", "versions", "load"} <= set(result["circumstances"])
+    tables = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert len(result["scores"]) == 1 + 4  # noise: without, and at three shares
+    for title, table in result["scores"].items():
+        assert title in printed
+        assert f"| {title} |" in tables
+        for name, figures in table.items():
+            assert figures["value"] == pytest.approx(sum(figures["seeds"]) / 2, abs=1e-3)
+            assert f"| {name} | {figures['value']:.3f} (" in tables
 
 
 def test_variants_take_turns_after_a_round_that_is_not_counted() -> None:

@@ -68,18 +68,22 @@ def scorer(kind: str, answers: Sequence[Sequence[Answers]], rows: Rows) -> Calla
         A function from positions in `rows`, `(m,)`, to `(V, S)`.
     """
     if kind in ROW_SCORES:
-        each = np.array([[ROW_SCORES[kind](one)[rows] for one in runs] for runs in answers])
-
-        def mean_over(drawn: Rows) -> Array:
-            return np.asarray(each @ (np.bincount(drawn, minlength=len(rows)) / len(drawn)))
-
-        return mean_over
+        return mean_scorer(np.array([[ROW_SCORES[kind](one)[rows] for one in runs] for runs in answers]))
 
     def measure(drawn: Rows) -> Array:
         chosen = rows[drawn]
         return np.array([[one.metrics(chosen)[one.head.metric] for one in runs] for runs in answers])
 
     return measure
+
+
+def mean_scorer(each: Array) -> Callable[[Rows], Array]:
+    """Scores of rows, `(V, S, N)` → a function from positions drawn, `(m,)`, to their means, `(V, S)`."""
+
+    def mean_over(drawn: Rows) -> Array:
+        return np.asarray(each @ (np.bincount(drawn, minlength=each.shape[-1]) / len(drawn)))
+
+    return mean_over
 
 
 def _hits(answers: Answers) -> Array:
