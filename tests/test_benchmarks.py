@@ -46,7 +46,7 @@ def test_known_answers_runs_and_says_where(tmp_path: Path, capsys: pytest.Captur
     result = json.loads(output.read_text(encoding="utf-8"))
     assert {"command", "commit", "cpu", "date", "versions", "load"} <= set(result["circumstances"])
     tables = (tmp_path / "README.md").read_text(encoding="utf-8")
-    assert len(result["scores"]) == 1 + 4  # noise: without, and at three shares
+    assert len(result["scores"]) == 1 + 2  # noise: without it, and what it costs
     for title, table in result["scores"].items():
         assert title in printed
         assert f"| {title} |" in tables
