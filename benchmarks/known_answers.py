@@ -60,13 +60,13 @@ class Question:
 
 
 QUESTIONS = {
-    "stamps": Question("Stamps", ("concat", "image alone", "text_en alone", "voice alone"), example="stamps"),
+    "stamps": Question("Stamps", ("concat", "text_en alone"), example="stamps"),
     "digits": Question(
         "Digits by sight and sound",
-        ("picture alone", "speech alone", "gated", "concat", "low_rank"),
+        ("picture alone", "speech alone", "gated", "concat"),
         example="digits",
     ),
-    "xor": Question("XOR of two modalities", ("late", *ADDITIVE[1:], *CROSSING), known_tables.xor),
+    "xor": Question("XOR of two modalities", (*ADDITIVE, *CROSSING), known_tables.xor),
     "redundant": Question(
         "A redundant label", ("text alone", "picture alone", *ADDITIVE, *CROSSING), known_tables.redundant
     ),

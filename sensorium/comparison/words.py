@@ -54,7 +54,7 @@ def sentences(comparison: Comparison, name: str) -> list[str]:
         f"for {count(sum(map(len, groups.values())), 'comparison')}",
         "inside": f"Inside the interval, which includes no difference from {comparison.reference}",
     }
-    return lines + [f"{said[key]}: {', '.join(names)}." for key, names in groups.items() if names]
+    return lines + [f"{said[key]}: {'; '.join(names)}." for key, names in groups.items() if names]
 
 
 def verdict(difference: Difference, goal: Literal["max", "min"]) -> Verdict:
