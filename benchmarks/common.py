@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "numpy", "pillow", "simplejpeg", "soundfile", "soxr", "accelerate", "sensorium")
+SCORE_COLUMNS = ("mean (95 % interval)", "least and most of a seed", "against the reference")
+"""Of a table of scores, where others have speeds."""
 
 
 class Cost(NamedTuple):
@@ -127,6 +129,10 @@ def cpu_model() -> str:
 
 def report(name: str, content: Mapping[str, Any], output: Path | None, began: Mapping[str, Any]) -> None:
     """Prints the tables, and writes everything as JSON where that is asked for."""
+    for title, table in content.get("scores", {}).items():
+        print(f"\n{title}; {' | '.join(SCORE_COLUMNS)}")
+        for variant, figures in table.items():
+            print(f"  {variant:<44}{' | '.join(_score_cells(figures))}")
     for title, table in content["tables"].items():
         print(f"\n{title}, against {content['bases'][title]}")
         for variant, figures in table.items():
@@ -159,6 +165,9 @@ def write_tables(folder: Path) -> None:
         lines += [f"{about['date']}, commit {about['commit'][:9]}{changed}  "]
         lines += [f"{about['cpu']}, {about['cores']} cores, load {about['load'][0]} at the start; torch "]
         lines[-1] += f"{about['versions']['torch']}, Python {about['python']}"
+        for title, table in result.get("scores", {}).items():
+            lines += ["", f"| {title} | {' | '.join(SCORE_COLUMNS)} |", "|---|---|---|---|"]
+            lines += [f"| {name} | {' | '.join(_score_cells(each))} |" for name, each in table.items()]
         for title, table in result["tables"].items():
             lines += ["", f"| {title} | per CPU-second | times {result['bases'][title]} | per second |"]
             lines += ["|---|---|---|---|"]
@@ -169,6 +178,20 @@ def write_tables(folder: Path) -> None:
             lines += [""]
         lines += [f"- {name}: {_words(value)}" for name, value in result["notes"].items()]
     (folder / "README.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _score_cells(figures: Mapping[str, Any]) -> list[str]:
+    """The columns `SCORE_COLUMNS` of one variant."""
+    seeds, difference = figures["seeds"], figures["difference"]
+    return [
+        _interval(figures),
+        f"{min(seeds):.3f} to {max(seeds):.3f}",
+        "reference" if difference is None else _interval(difference),
+    ]
+
+
+def _interval(figures: Mapping[str, float]) -> str:
+    return f"{figures['value']:.3f} ({figures['low']:.3f} to {figures['high']:.3f})"
 
 
 def _words(value: Any) -> str:

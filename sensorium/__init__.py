@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sensorium.comparison.compare import compare
     from sensorium.data.table import Table, read_table
     from sensorium.errors import CellError, MissingPackage, RecipeError, SensoriumError, TableError
     from sensorium.fitting import fit
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "compare": "sensorium.comparison.compare",
     "fit": "sensorium.fitting",
     "load": "sensorium.predict",
     "Predictor": "sensorium.predict",
@@ -41,6 +43,7 @@ __all__ = [
     "Table",
     "TableError",
     "__version__",
+    "compare",
     "fit",
     "load",
     "read_recipe",

@@ -125,6 +125,43 @@ def evaluate(
 
 
 @app.command()
+def compare(
+    recipe: RecipePath,
+    over: Annotated[
+        list[str],
+        typer.Option(
+            help="field and its values: fusion.kind=concat,late or training.batch_size=16..64:16, "
+            "or fusion.kind for all that there are; may be given again, for the grid"
+        ),
+    ],
+    seeds: Annotated[int, typer.Option(help="trainings of each variant", min=1)] = 3,
+    runs: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="default: RUNS/NAME-compare")] = None,
+    fresh: Annotated[bool, typer.Option("--fresh", help="train again what is finished")] = False,
+) -> None:
+    """Train variants of a recipe and test which differ; writes compare.html and compare.json."""
+    from rich.console import Console
+
+    from sensorium.comparison import compare_in, print_comparison, write_comparison
+    from sensorium.fitting import terminal
+    from sensorium.recipe import read_recipe
+
+    chosen = read_recipe(recipe)
+    home = runs / f"{chosen.name}-compare"
+    fields = {
+        name: values if equals else None for name, equals, values in (one.partition("=") for one in over)
+    }
+    try:
+        comparison = compare_in(home, chosen, fields, seeds, terminal(), fresh=fresh)
+    except KeyboardInterrupt:
+        typer.echo("stopped; what was trained is saved: give the same command to go on", err=True)
+        raise typer.Exit(130) from None
+    page = write_comparison(comparison, output or home)
+    print_comparison(comparison, Console())
+    typer.echo(f"wrote {page}")
+
+
+@app.command()
 def predict(
     run: RunPath,
     data: Annotated[Path, typer.Argument(help="table of new rows")],

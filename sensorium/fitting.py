@@ -53,7 +53,7 @@ def fit(
     Raises:
         SensoriumError: naming what is wrong with the table, the recipe or the target.
     """
-    reporter = _terminal() if verbose else Silent()
+    reporter = terminal() if verbose else Silent()
     if media_root is not None and data is not None:
         data = read_table(data, media_root)
     chosen = _with_training(_choose_recipe(data, target, recipe), training)
@@ -63,7 +63,7 @@ def fit(
 
 
 def _fit(chosen: Recipe, data: Any, folder: str | Path | None, reporter: Reporter) -> Predictor:
-    with _random_states_kept():
+    with random_states_kept():
         if folder is not None:
             return load(train_in(chosen, Path(folder), reporter, data=data))
         passing = Path(tempfile.mkdtemp(prefix="sensorium-"))
@@ -176,12 +176,8 @@ def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:
 def _choose_recipe(data: Any, target: str | list[str] | None, recipe: Any) -> Recipe:
     if recipe is not None and target is not None:
         raise RecipeError("give either a target or a recipe, not both")
-    if isinstance(recipe, Recipe):
-        return recipe
-    if isinstance(recipe, Mapping):
-        return parse_recipe(recipe)
     if recipe is not None:
-        return read_recipe(recipe)
+        return as_recipe(recipe)
     if target is None:
         if isinstance(data, str | Path) and Path(data).suffix in {".yaml", ".yml"}:
             raise RecipeError(f"to train a recipe, write fit(recipe={str(data)!r})")
@@ -198,6 +194,17 @@ def _choose_recipe(data: Any, target: str | list[str] | None, recipe: Any) -> Re
     return parse_recipe(draft_recipe(data, targets, Path.cwd(), test=0.0).content)
 
 
+def as_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
+    """A recipe, or the path or content of one, checked.
+
+    Raises:
+        RecipeError: see `read_recipe`.
+    """
+    if isinstance(recipe, Recipe):
+        return recipe
+    return parse_recipe(recipe) if isinstance(recipe, Mapping) else read_recipe(recipe)
+
+
 def _with_training(recipe: Recipe, training: Mapping[str, Any] | None) -> Recipe:
     if not training:
         return recipe
@@ -206,7 +213,7 @@ def _with_training(recipe: Recipe, training: Mapping[str, Any] | None) -> Recipe
 
 
 @contextmanager
-def _random_states_kept() -> Iterator[None]:
+def random_states_kept() -> Iterator[None]:
     """Gives the caller's random generators back as they were: training seeds them for itself."""
     import torch
 
@@ -219,7 +226,8 @@ def _random_states_kept() -> Iterator[None]:
         torch.set_rng_state(before[2])
 
 
-def _terminal() -> Reporter:
+def terminal() -> Reporter:
+    """Writes to the terminal how it goes."""
     from rich.console import Console
 
     return Terminal(Console())

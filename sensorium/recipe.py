@@ -264,7 +264,7 @@ def _choose(value: Any, table: Mapping[str, Any], place: str) -> str:
     """An entry of a literal table, or the nearest one in the message."""
     if isinstance(value, str) and value in table:
         return value
-    near = _nearest(str(value), list(table))
+    near = nearest(str(value), list(table))
     raise RecipeError(f"{place}: {_excerpt(value)} is not known{near}; one of {', '.join(table)}")
 
 
@@ -272,12 +272,11 @@ def _refuse_unknown(content: Mapping[str, Any], known: list[str], place: str) ->
     for key in content:
         if key not in known:
             dotted = f"{place}.{_short(str(key))}" if place else _short(str(key))
-            raise RecipeError(
-                f"{dotted}: unknown field{_nearest(str(key), known)}; known: {', '.join(known)}"
-            )
+            raise RecipeError(f"{dotted}: unknown field{nearest(str(key), known)}; known: {', '.join(known)}")
 
 
-def _nearest(value: str, known: list[str]) -> str:
+def nearest(value: str, known: list[str]) -> str:
+    """The known name that was meant, as words to add to a message; "" where none is near."""
     close = difflib.get_close_matches(value, known, n=1)
     return f" (did you mean {close[0]}?)" if close else ""
 
@@ -298,7 +297,7 @@ def _first_problem(config: type[Config], error: ValidationError, place: str) -> 
     where = ".".join([place, *map(_short, parts)])
     if problem["type"] == "extra_forbidden":
         known = _fields_at(config, parts[:-1])
-        return f"{where}: unknown field{_nearest(parts[-1], known)}; known: {', '.join(known)}"
+        return f"{where}: unknown field{nearest(parts[-1], known)}; known: {', '.join(known)}"
     message = problem["msg"].removeprefix("Value error, ")
     given = problem.get("input")
     shown = f" (given: {_excerpt(given)})" if isinstance(given, str | int | float | bool) else ""

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import decoding, loader, log_mel, training_speed, tutorial_models
+from benchmarks import decoding, known_answers, loader, log_mel, training_speed, tutorial_models
 from benchmarks.common import Cost, cost, in_turns, rates
 from benchmarks.peers import setup, table
 from benchmarks.peers.torch_tutorial import Tutorial
@@ -86,6 +86,23 @@ def test_cpu_time_counts_processes_that_ended() -> None:
     code = "import time\nwhile time.process_time() < 0.3: pass"
     taken = cost(lambda: subprocess.run([sys.executable, "-c", code], check=True))
     assert taken.cpu >= 0.3
+
+
+def test_known_answers_runs_and_says_where(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "result.json"
+    only = ["--only", "xor", "noise", "--processes", "1"]
+    known_answers.main(["--smoke", "--repeats", "2", "--output", str(output), *only])
+    printed = capsys.readouterr().out
+    result = json.loads(output.read_text(encoding="utf-8"))
+    assert {"command", "commit", "cpu", "date", "versions", "load"} <= set(result["circumstances"])
+    tables = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert len(result["scores"]) == 1 + 2  # noise: without it, and what it costs
+    for title, table in result["scores"].items():
+        assert title in printed
+        assert f"| {title} |" in tables
+        for name, figures in table.items():
+            assert figures["value"] == pytest.approx(sum(figures["seeds"]) / 2, abs=1e-3)
+            assert f"| {name} | {figures['value']:.3f} (" in tables
 
 
 def test_variants_take_turns_after_a_round_that_is_not_counted() -> None:

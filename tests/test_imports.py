@@ -24,6 +24,7 @@ STAGES = [
     {"yaml_file", "sections", "recipe", "model", "prepare", "inference", "calibration"},
     {"training"},
     {"evaluation", "predict", "draft", "check", "fitting"},
+    {"comparison"},
     {"cli"},
 ]
 """A part imports from its own stage and from those before it."""

@@ -119,8 +119,8 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON types; what is not a finite number is null."""
-        plain: dict[str, Any] = _plain(self)
-        return plain
+        content: dict[str, Any] = plain(self)
+        return content
 
     def __str__(self) -> str:
         """A table for the terminal."""
@@ -246,19 +246,19 @@ def _take(target: Cells, rows: Array) -> Cells:
     return Cells(target.values[rows], target.mask[rows])
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Dataclasses, named tuples and numpy as JSON types."""
     if is_dataclass(value):
         kept = [field.name for field in fields(value) if field.metadata.get("json", True)]
-        return {name: _plain(getattr(value, name)) for name in kept}
+        return {name: plain(getattr(value, name)) for name in kept}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
-        return _plain(value._asdict())
+        return plain(value._asdict())
     if isinstance(value, Mapping):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
+        return plain(value.tolist())
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -108,12 +108,21 @@ def bootstrap(
     generator = np.random.default_rng(seed)
     drawn = [metric_function(generator.choice(rows, len(rows))) for _ in range(draws)]
     return {
-        name: _interval(name, value, np.array([one[name] for one in drawn]), len(rows), level)
+        name: interval_of(name, value, np.array([one[name] for one in drawn]), len(rows), level)
         for name, value in values.items()
     }
 
 
-def _interval(name: str, value: float, drawn: Array, rows: int, level: float) -> Interval:
+def interval_of(name: str, value: float, drawn: Array, rows: int, level: float) -> Interval:
+    """A metric with the limits that its values over resamples give; see `bootstrap`.
+
+    Args:
+        name: of the metric.
+        value: over all rows.
+        drawn: `(R,)` the same over R resamples.
+        rows: how many were scored.
+        level: of confidence, between 0 and 1.
+    """
     drawn = drawn[np.isfinite(drawn)]
     if not math.isfinite(value) or rows == 0:
         return Interval(value, math.nan, math.nan, rows, 0, "none")

@@ -53,7 +53,7 @@ def evaluate_run(
         part, rows = None, None
     else:
         training = _training(predictor, table)
-        part, rows = _held_back(table, training.parts)
+        part, rows = held_back(table, training.parts)
     return evaluate(predictor, table, rows, history, manifest, part, training, studies, coverage, slices)
 
 
@@ -116,11 +116,16 @@ def _training_elsewhere(run: RunFolder, predictor: Predictor, manifest: dict[str
         return None
 
 
-def _held_back(table: Table, parts: dict[str, Rows]) -> tuple[str, Rows]:
+def held_back(table: Table, parts: dict[str, Rows]) -> tuple[str, Rows]:
+    """ "test" with its rows, or "validation" with its own where there is no test part.
+
+    Raises:
+        SensoriumError: when every row was trained on.
+    """
     part = next((name for name in ("test", "validation") if len(parts[name])), None)
     if part is None:
         raise SensoriumError(
             f"{table.source}: every row was trained on (data.split holds none back): "
-            "give a table of other rows"
+            "give a table of other rows, or hold some back"
         )
     return part, parts[part]
