@@ -26,7 +26,7 @@ import yaml
 
 from benchmarks import known_tables
 from benchmarks.common import circumstances, parser, report
-from benchmarks.known_scores import ADDITIVE, CROSSING, figures, verdicts
+from benchmarks.known_scores import ADDITIVE, CROSSING, HIDDEN, figures, verdicts
 from sensorium.comparison.scores import ROW_SCORES, answers_of
 from sensorium.data.column import Array
 from sensorium.data.table import Table, read_table
@@ -44,7 +44,7 @@ class Question:
 
     Attributes:
         title: of the table of scores.
-        variants: a fusion, or "NAME alone" for one input.
+        variants: a fusion, one "with a hidden layer" in the head, or "NAME alone" for one input.
         make: a made table of so many rows and a seed; None for an example.
         rows: for training and for the test.
         example: a folder of examples/.
@@ -241,11 +241,13 @@ def example_recipe(example: str, variant: str, seed: int, smoke: bool) -> Recipe
 
 
 def _vary(content: dict[str, Any], variant: str, seed: int) -> dict[str, Any]:
-    alone = variant.removesuffix(" alone")
+    alone, fusion = variant.removesuffix(" alone"), variant.removesuffix(HIDDEN)
     if alone != variant:
         content["inputs"] = {alone: content["inputs"][alone]}
     else:
-        content["fusion"]["kind"] = variant
+        content["fusion"]["kind"] = fusion
+    if fusion != variant:
+        content["outputs"]["label"]["hidden"] = [32]
     content["training"]["seed"] = seed
     return content
 

@@ -18,7 +18,17 @@ ADDITIVE = ("late", "parallel", "sum", "attention", "decoupled")
 f(x) + g(y) has the right sign in more than three of the four cases. `attention` is among them: its softmax
 weighs c_x and c_y by exp(s_x) and exp(s_y) over their sum, so the sign of its answer is that of
 exp(s_x) f(x) + exp(s_y) g(y)."""
-CROSSING = ("concat", "product", "gated", "low_rank", "tensor", "cross_attention", "transformer")
+HIDDEN = " with a hidden layer"
+CROSSING = (
+    "concat",
+    "product",
+    f"attention{HIDDEN}",
+    "gated",
+    "low_rank",
+    "tensor",
+    "cross_attention",
+    "transformer",
+)
 """Fusions that can be one."""
 
 

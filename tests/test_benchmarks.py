@@ -97,10 +97,10 @@ def test_known_answers_runs_and_says_where(tmp_path: Path, capsys: pytest.Captur
     assert {"command", "commit", "cpu", "date", "versions", "load"} <= set(result["circumstances"])
     tables = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert len(result["scores"]) == 1 + 2  # noise: without it, and what it costs
-    for title, table in result["scores"].items():
+    for title, asked in result["scores"].items():
         assert title in printed
         assert f"| {title} |" in tables
-        for name, figures in table.items():
+        for name, figures in asked.items():
             assert figures["value"] == pytest.approx(sum(figures["seeds"]) / 2, abs=1e-3)
             assert f"| {name} | {figures['value']:.3f} (" in tables
 

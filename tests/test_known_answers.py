@@ -10,7 +10,7 @@ from PIL import Image
 
 from benchmarks import known_tables
 from benchmarks.known_answers import hits, made_recipe
-from benchmarks.known_scores import figures
+from benchmarks.known_scores import HIDDEN, figures
 from sensorium.data.table import read_table
 
 pytestmark = pytest.mark.usefixtures("_no_drawing")
@@ -19,7 +19,9 @@ REDUNDANT = known_tables.in_parts(known_tables.redundant, 300, 400)
 SHARED = known_tables.in_parts(known_tables.shared, 500, 400)
 
 
-@pytest.mark.parametrize("fusion", ["concat", "product", "low_rank", "tensor", "cross_attention"])
+@pytest.mark.parametrize(
+    "fusion", ["concat", "product", f"attention{HIDDEN}", "low_rank", "tensor", "cross_attention"]
+)
 def test_what_crosses_inputs_finds_their_xor(fusion: str) -> None:
     assert hits(made_recipe(fusion, seed=0), XOR, []).mean() >= 0.95
 
