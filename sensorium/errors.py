@@ -52,3 +52,11 @@ def require(module: str, extra: str) -> ModuleType:
         raise MissingPackage(
             f"{error.name} is not installed and is needed here: pip install 'sensorium[{extra}]'"
         ) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in the words of Python, numpy, torch on a CPU or torch on a GPU."""
+    words = ("out of memory", "not enough memory", "allocate memory", "bad_alloc")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )
