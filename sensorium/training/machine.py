@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
 import platform
 from pathlib import Path
 from typing import Literal
@@ -66,7 +65,6 @@ def keep_freed_memory() -> bool:
 
 def give_back_freed_memory(device: torch.device) -> None:
     """Gives back what was freed and kept, and forgets the most that a GPU held: after this, count anew."""
-    gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
