@@ -86,7 +86,7 @@ def test_what_counts_as_out_of_memory(error: Exception, expected: bool) -> None:
 
 
 def refuse_above(rows: int, moment: str, monkeypatch: pytest.MonkeyPatch, step: int = 0) -> None:
-    """Memory runs out with more than so many rows a pass, from a step on, at a moment such as "after forward"."""
+    """Memory runs out with more than so many rows a pass, from a step on, at such a moment."""
     seen = {"rows": 0, "steps": 0}
 
     def fail(now: str) -> None:
@@ -145,6 +145,8 @@ def test_the_rows_in_force_are_kept_for_a_run_that_goes_on(
     with monkeypatch.context() as patch:
         refuse_above(3, "after backward", patch, step=1)
         train(tmp_path / "whole", **RANDOM)
+    with monkeypatch.context() as patch:
+        refuse_above(3, "after backward", patch, step=1)
         patch.setattr(Trainer, "_end_epoch", killed)
         with pytest.raises(KeyboardInterrupt):
             train(tmp_path / "killed", **RANDOM)
