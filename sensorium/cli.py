@@ -169,7 +169,7 @@ def _options(
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line; an error meant for the user becomes one line, and exit code 1."""
     began = time.monotonic()
-    from sensorium.errors import SensoriumError, is_out_of_memory
+    from sensorium.errors import SensoriumError, is_out_of_memory, missing_package
 
     # Threads that wait for each other should sleep, not spin: beside other work on the same cores, spinning
     # makes training several times slower (benchmarks/README.md). Read when torch is first imported.
@@ -185,8 +185,7 @@ def main(arguments: list[str] | None = None) -> Any:
         typer.echo(f"error: {error}", err=True)
         sys.exit(1)
     except ModuleNotFoundError as error:
-        advice = f"{error.name} is not installed and is needed here: pip install 'sensorium[train]'"
-        typer.echo(f"error: {advice}", err=True)
+        typer.echo(f"error: {missing_package(error)}", err=True)
         sys.exit(1)
 
 
