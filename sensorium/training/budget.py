@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from time import monotonic
+from time import monotonic, process_time
 
 from sensorium.errors import SensoriumError
 
 AIM = 0.99
 """Share of the minutes that is planned for; what no measurement foretells takes the rest."""
-CLOSING_SECONDS = 1.0
-"""For what the end of a run does besides validating and saving: the manifest, the picture of the curves."""
+CLOSING_SECONDS = 1.5
+"""Of a processor, for what ends a run besides validating and saving: the manifest, the learning curves."""
+MOST_WAITING = 4.0
+"""The most by which those seconds are stretched on a machine that is busy with other work."""
 HORIZON = 100
 """Steps over which the pace is averaged, so that a slow first epoch, which decodes, is forgotten."""
 
@@ -49,7 +51,8 @@ class TimeBudget:
         """Seconds that remain for steps and the ends of epochs; infinite without a limit."""
         if self.minutes is None:
             return math.inf
-        closing = self.passes * self._validation() + self.saving + CLOSING_SECONDS
+        waiting = min(MOST_WAITING, max(1.0, self.used() / max(1e-9, process_time())))
+        closing = self.passes * self._validation() + self.saving + waiting * CLOSING_SECONDS
         return AIM * 60 * self.minutes - self.used() - closing
 
     def require_time(self) -> None:

@@ -49,6 +49,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Stands still in the budget's own arithmetic."""
     clock = Clock()
     monkeypatch.setattr(budget, "monotonic", clock)
+    monkeypatch.setattr(budget, "process_time", lambda: 1e9)  # the processor is never waited for
     return clock
 
 
@@ -88,11 +89,12 @@ def recipe_for(minutes: float | None, **training: Any) -> Recipe:
 
 
 def train(folder: Path, clock: Clock, recipe: Recipe) -> Listener:
-    """A run that has read its table for some seconds when the trainer begins."""
+    """A run that reads its table for some seconds first, and closes in the seconds that are kept for it."""
     said = Listener()
     began = clock.now
     clock.now += READING
     train_in(recipe, folder, said, data=made.simple_rows(40), began=began)
+    clock.now += budget.CLOSING_SECONDS
     return said
 
 
@@ -211,7 +213,7 @@ def test_more_minutes_go_on_with_the_same_run(
 
 
 def test_what_is_planned_is_what_fits(clock: Clock) -> None:
-    """Of 59.4 s, 20 are used and 2 + 1 close: 36.4 are left; a step takes 1, the end of an epoch 3 + 2."""
+    """Of 59.4 s, 20 are used and 2 + 1.5 close: 35.9 are left; a step takes 1, the end of an epoch 3 + 2."""
     time = TimeBudget(1.0, began=clock.now)
     clock.now += 10
     time.go_on()
@@ -219,12 +221,12 @@ def test_what_is_planned_is_what_fits(clock: Clock) -> None:
         clock.now += 1
         time.step_done()
     time.validation, time.saving = 3.0, 2.0
-    assert time.left() == pytest.approx(36.4)
-    # 24 steps, and the ends of epochs after 8, 18 and, not whole, 24: 24 + 15 = 39; 21 steps and 3 ends: 36.
-    assert time.steps_that_fit(1000, into_epoch=2, steps_an_epoch=10) == 21
+    assert time.left() == pytest.approx(35.9)
+    # 24 steps, and the ends of epochs after 8, 18 and, not whole, 24: 24 + 15 = 39; 20 steps and 3 ends: 35.
+    assert time.steps_that_fit(1000, into_epoch=2, steps_an_epoch=10) == 20
     assert time.steps_that_fit(7, into_epoch=2, steps_an_epoch=10) == 7
     assert not time.too_late()
-    clock.now += 30.5  # 5.9 left, and a step with the end of its epoch takes 6
+    clock.now += 30  # 5.9 left, and a step with the end of its epoch takes 6
     assert time.too_late()
     assert time.steps_that_fit(1000, into_epoch=2, steps_an_epoch=10) == 0
 
@@ -232,7 +234,17 @@ def test_what_is_planned_is_what_fits(clock: Clock) -> None:
 def test_closing_passes_take_their_time(clock: Clock) -> None:
     time = TimeBudget(1.0, began=clock.now, passes=4)
     time.validation = 3.0
-    assert time.left() == pytest.approx(59.4 - 1 - 12)
+    assert time.left() == pytest.approx(59.4 - 1.5 - 12)
+
+
+def test_a_busy_machine_closes_slowly(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 s have passed, of which the process had a processor for 10, or for 1."""
+    time = TimeBudget(1.0, began=clock.now)
+    clock.now += 20
+    monkeypatch.setattr(budget, "process_time", lambda: 10.0)
+    assert time.left() == pytest.approx(59.4 - 20 - 2 * 1.5)
+    monkeypatch.setattr(budget, "process_time", lambda: 1.0)
+    assert time.left() == pytest.approx(59.4 - 20 - 4 * 1.5)
 
 
 def test_without_minutes_there_is_always_time(clock: Clock) -> None:
