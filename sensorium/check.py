@@ -11,12 +11,16 @@ import numpy as np
 import torch
 
 from sensorium.data.loader import Rows
-from sensorium.errors import CellError
-from sensorium.inference import batch_to_device
-from sensorium.model import Model
+from sensorium.errors import CellError, SensoriumError
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, prepare
 from sensorium.recipe import read_recipe
-from sensorium.training.machine import choose_device, choose_micro_batch, choose_precision
+from sensorium.training.machine import (
+    choose_device,
+    choose_micro_batch,
+    choose_precision,
+    looks_across_rows,
+)
+from sensorium.training.memory import MemoryBudget, measure_step, size_words
 from sensorium.training.metric import check_stop_metric
 
 Say = Callable[[str], None]
@@ -109,47 +113,22 @@ def _check_model(prepared: Prepared, say: Say) -> bool:
     recipe, loader = prepared.recipe, prepared.loader
     device = choose_device(recipe.training.device)
     precision, reason = choose_precision(recipe.training.precision, device)
-    columns = {name: bound.column for name, bound in loader.inputs.items()}
-    model = Model(recipe, columns, {name: bound.column for name, bound in loader.targets.items()})
+    model = prepared.new_model()
     check_stop_metric(recipe, model, loader, torch.device("cpu"))
     parameters = sum(parameter.numel() for parameter in model.parameters())
     micro = choose_micro_batch(recipe.training.micro_batch, recipe.training.batch_size, model, device)
     say(f"ok    model: {parameters:,} parameters, {precision} ({reason}), {micro} rows a pass")
-    needed = parameters * 16 + _activation_bytes(model, prepared, micro)
-    free = _free_memory(device)
-    if free is None or needed < 0.8 * free:
-        say(f"ok    memory: about {_size(needed)} a step{f' of {_size(free)} free' if free else ''}")
-        return True
-    say(
-        f"fail  memory: about {_size(needed)} a step, {_size(free)} free; "
-        "lower training.batch_size or micro_batch"
-    )
-    return False
-
-
-def _activation_bytes(model: Model, prepared: Prepared, rows: int) -> int:
-    """Bytes that one forward pass keeps for the backward pass, counted once for each storage."""
-    kept: dict[int, int] = {}
-
-    def keep(tensor: torch.Tensor) -> torch.Tensor:
-        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
-        return tensor
-
-    decoded = prepared.loader.batch(prepared.parts["train"][:rows])
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        model.train()(batch_to_device(decoded, torch.device("cpu")))
-    return sum(kept.values())
-
-
-def _free_memory(device: torch.device) -> int | None:
-    """Bytes free on the device; None where the system does not say."""
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    path = Path("/proc/meminfo")
-    if path.exists():
-        fields = dict(line.split(":") for line in path.read_text().splitlines())
-        return int(fields["MemAvailable"].split()[0]) * 1024
-    return None
+    step, memory = measure_step(model, prepared), MemoryBudget(recipe.training.memory_gb, device)
+    try:
+        fitting = memory.rows_that_fit(step, micro, divisible=not looks_across_rows(model))
+    except SensoriumError as error:
+        say(f"fail  memory: {error}")
+        return False
+    needed = f"about {size_words(step.of(fitting))} a step"
+    free = "" if memory.free is None else f" of {size_words(memory.free)} free"
+    less = f"; {fitting} rows a pass, as {micro} need {size_words(step.of(micro))}" if fitting < micro else ""
+    say(f"{'warn' if less else 'ok  '}  memory: {needed}{free}{less}")
+    return True
 
 
 def _check_disk(say: Say) -> bool:
@@ -163,14 +142,7 @@ def _check_disk(say: Say) -> bool:
         return False
     free = shutil.disk_usage(here).free
     if free < 2**30:
-        say(f"fail  disk: only {_size(free)} free here")
+        say(f"fail  disk: only {size_words(free)} free here")
         return False
-    say(f"ok    disk: {_size(free)} free")
+    say(f"ok    disk: {size_words(free)} free")
     return True
-
-
-def _size(count: int) -> str:
-    for unit, size in (("GB", 10**9), ("MB", 10**6)):
-        if count >= size:
-            return f"{count / size:.1f} {unit}"
-    return f"{count / 1000:.0f} kB"

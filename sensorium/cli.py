@@ -6,6 +6,7 @@ import contextlib
 import errno
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -69,26 +70,32 @@ def check(
 
 @app.command()
 def train(
+    context: typer.Context,
     recipe: RecipePath,
     runs: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
     fresh: Annotated[bool, typer.Option("--fresh", help="throw away what the run folder holds")] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="a few steps, to see that it runs and how long")
     ] = False,
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="training.minutes in place of the recipe's: the time of the whole run"),
+    ] = None,
 ) -> None:
     """Train, or go on where training stopped; writes runs/NAME."""
     from rich.console import Console
 
-    from sensorium.fitting import dry_run_recipe, train_recipe
+    from sensorium.fitting import dry_run_recipe, train_recipe, with_training
     from sensorium.recipe import read_recipe
     from sensorium.training.progress import Terminal
 
     reporter = Terminal(Console())
+    chosen = with_training(read_recipe(recipe), None if minutes is None else {"minutes": minutes})
     if dry_run:
-        dry_run_recipe(read_recipe(recipe), reporter)
+        dry_run_recipe(chosen, reporter)
         return
     try:
-        folder = train_recipe(read_recipe(recipe), runs, reporter, fresh=fresh)
+        folder = train_recipe(chosen, runs, reporter, fresh=fresh, began=context.obj)
     except KeyboardInterrupt:  # here, as typer would end the program without a word
         typer.echo("stopped; what was trained is saved: give the same command to go on", err=True)
         raise typer.Exit(130) from None
@@ -233,18 +240,17 @@ def _options(
 
 def main(arguments: list[str] | None = None) -> Any:
     """Runs the command line; an error meant for the user becomes one line, and exit code 1."""
-    from sensorium.errors import SensoriumError, one_line
+    # Where tests call it with arguments, their process is older than the command.
+    began = time.monotonic() - (_seconds_of_process() if arguments is None else 0.0)
+    from sensorium.errors import SensoriumError, is_out_of_memory, missing_package, one_line
 
     # Threads that wait for each other should sleep, not spin: beside other work on the same cores, spinning
     # makes training several times slower (benchmarks/README.md). Read when torch is first imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
-        app(arguments)
+        app(arguments, obj=began)
     except (MemoryError, RuntimeError) as error:
-        told = (
-            isinstance(error, MemoryError) or "out of memory" in str(error) or "allocate memory" in str(error)
-        )
-        if not told:
+        if not is_out_of_memory(error):
             raise
         typer.echo("error: the memory is used up; lower training.batch_size or micro_batch", err=True)
         sys.exit(1)
@@ -260,9 +266,17 @@ def main(arguments: list[str] | None = None) -> Any:
         )
         sys.exit(1)
     except ModuleNotFoundError as error:
-        advice = f"{error.name} is not installed and is needed here: pip install 'sensorium[train]'"
-        typer.echo(f"error: {advice}", err=True)
+        typer.echo(f"error: {missing_package(error)}", err=True)
         sys.exit(1)
+
+
+def _seconds_of_process() -> float:
+    """Seconds since this process was started, on Linux; 0 where that is not known."""
+    path = Path("/proc/self/stat")
+    if not path.exists():
+        return 0.0
+    ticks = int(path.read_text().rpartition(")")[2].split()[19])  # field 22, since the start of the system
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
 
 
 if __name__ == "__main__":

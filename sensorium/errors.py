@@ -5,6 +5,22 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+CORE = (
+    "numpy",
+    "pyarrow",
+    "PIL",
+    "simplejpeg",
+    "soundfile",
+    "soxr",
+    "av",
+    "tokenizers",
+    "pydantic",
+    "yaml",
+    "typer",
+    "rich",
+)
+"""Import names of the packages that come without an extra, in the order of pyproject.toml."""
+
 
 class SensoriumError(Exception):
     """Base of every error that is meant to be read by a user; the command line prints it as one line."""
@@ -54,6 +70,24 @@ def require(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingPackage(
-            f"{error.name} is not installed and is needed here: pip install 'sensorium[{extra}]'"
-        ) from error
+        raise MissingPackage(missing_package(error, extra)) from error
+
+
+def missing_package(error: ModuleNotFoundError, extra: str = "train") -> str:
+    """One line that names what is not installed, and the command that installs it.
+
+    Args:
+        error: as the import raised it.
+        extra: the extra of this package that brings what does not belong to its core.
+    """
+    module = (error.name or "").partition(".")[0]
+    package = "sensorium" if module in CORE else f"'sensorium[{extra}]'"
+    return f"{module} is not installed and is needed here: pip install {package}"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, in the words of Python, numpy, torch on a CPU or torch on a GPU."""
+    words = ("out of memory", "not enough memory", "allocate memory", "bad_alloc")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(word in str(error) for word in words)
+    )

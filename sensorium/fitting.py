@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensorium.data.table import read_table
-from sensorium.errors import RecipeError, SensoriumError, require
+from sensorium.errors import MissingPackage, RecipeError, SensoriumError, require
 from sensorium.predict import Predictor, load
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, open_table, prepare
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
@@ -56,7 +56,7 @@ def fit(
     reporter = terminal() if verbose else Silent()
     if media_root is not None and data is not None:
         data = read_table(data, media_root)
-    chosen = _with_training(_choose_recipe(data, target, recipe), training)
+    chosen = with_training(_choose_recipe(data, target, recipe), training)
     predictor = _fit(chosen, data, folder, reporter)
     predictor.media_root = chosen.media_root() if media_root is None else Path(media_root)
     return predictor
@@ -78,13 +78,30 @@ def _fit(chosen: Recipe, data: Any, folder: str | Path | None, reporter: Reporte
     return predictor
 
 
-def train_recipe(recipe: Recipe, runs: Path, reporter: Reporter, fresh: bool = False) -> Path:
-    """Trains a recipe on its own table in runs/NAME; returns that folder."""
-    return train_in(recipe, runs / recipe.name, reporter, fresh=fresh)
+def train_recipe(
+    recipe: Recipe, runs: Path, reporter: Reporter, fresh: bool = False, began: float | None = None
+) -> Path:
+    """Trains a recipe on its own table in runs/NAME; returns that folder. See `train_in`."""
+    return train_in(recipe, runs / recipe.name, reporter, fresh=fresh, began=began)
 
 
-def train_in(recipe: Recipe, folder: Path, reporter: Reporter, data: Any = None, fresh: bool = False) -> Path:
+def train_in(
+    recipe: Recipe,
+    folder: Path,
+    reporter: Reporter,
+    data: Any = None,
+    fresh: bool = False,
+    began: float | None = None,
+) -> Path:
     """Trains in a run folder, or goes on there; a finished run is left as it is.
+
+    Args:
+        recipe: what to train.
+        folder: of the run.
+        reporter: hears of progress.
+        data: a path or a dataframe in place of the recipe's table.
+        fresh: throw away what the folder holds of an earlier run.
+        began: the moment from which `training.minutes` count, as `time.monotonic` gives it; default: now.
 
     Returns:
         The run folder.
@@ -92,6 +109,7 @@ def train_in(recipe: Recipe, folder: Path, reporter: Reporter, data: Any = None,
     Raises:
         SensoriumError: when the folder is in use, or holds a run of another recipe or table.
     """
+    began = time.monotonic() if began is None else began
     require("accelerate", "train")
     from sensorium.evaluation.plots import draw_learning_curves
     from sensorium.training.loop import Trainer
@@ -105,10 +123,13 @@ def train_in(recipe: Recipe, folder: Path, reporter: Reporter, data: Any = None,
             reporter.say(f"{folder}: this run is finished; --fresh trains again")
             return folder
         prepared = _prepare(recipe, data, reporter)
-        trainer = Trainer(prepared, run, reporter)
+        trainer = Trainer(prepared, run, reporter, began)
         trainer.run()
         _tell_unreadable(prepared, run, reporter)
-        draw_learning_curves(trainer.state.progress.history, folder / "learning_curves.png")
+        try:
+            draw_learning_curves(trainer.state.progress.history, folder / "learning_curves.png")
+        except MissingPackage as error:
+            reporter.say(f"learning_curves.png is not drawn: {error}")
     return folder
 
 
@@ -205,7 +226,12 @@ def as_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
     return parse_recipe(recipe) if isinstance(recipe, Mapping) else read_recipe(recipe)
 
 
-def _with_training(recipe: Recipe, training: Mapping[str, Any] | None) -> Recipe:
+def with_training(recipe: Recipe, training: Mapping[str, Any] | None) -> Recipe:
+    """The recipe with some fields of its `training` replaced.
+
+    Raises:
+        RecipeError: when a field is unknown or its value cannot be used.
+    """
     if not training:
         return recipe
     content = recipe.as_dict()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import torch
 from sensorium.batch import Batch, Raw, to_device
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
+from sensorium.errors import SensoriumError, is_out_of_memory
 from sensorium.model import Model
 
 MOST_INPUTS = 5
@@ -50,6 +52,10 @@ class Collected:
         return total
 
 
+def _warn(line: str) -> None:
+    warnings.warn(line, UserWarning, stacklevel=3)
+
+
 def collect(
     model: Model,
     loader: Loader,
@@ -58,8 +64,11 @@ def collect(
     hidden: Collection[str] = (),
     device: torch.device | None = None,
     precision: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    say: Callable[[str], None] = _warn,
 ) -> Collected:
     """Runs a model over rows of the loader's table. The model is left as it was found, trained or not.
+
+    Where memory runs out, fewer rows pass at a time from there on.
 
     Args:
         model: on `device`.
@@ -69,16 +78,19 @@ def collect(
         hidden: inputs to treat as missing in every row.
         device: default: the CPU.
         precision: gives the context to run in, such as an autocast.
+        say: takes a line when memory ran out; default: a UserWarning.
+
+    Raises:
+        SensoriumError: when memory runs out with one row.
     """
     device = device or torch.device("cpu")
     training = model.training
     model.eval()
     try:
         with torch.no_grad(), precision():
-            parts = [
-                _collect_batch(model, decoded, hidden, device)
-                for decoded in loader.batches(plan_batches(rows, batch_size))
-            ]
+            parts: list[Collected] = []
+            for decoded in loader.batches(plan_batches(rows, batch_size)):
+                batch_size = _collect_in_parts(model, decoded, hidden, device, batch_size, parts, say)
     finally:
         model.train(training)
     return _join(parts) if parts else _nothing(model, loader, device)
@@ -178,6 +190,42 @@ def _as_arrays(predicted: dict[str, dict[str, torch.Tensor]]) -> Predicted:
         }
         for name, tensors in predicted.items()
     }
+
+
+def _collect_in_parts(
+    model: Model,
+    decoded: DecodedBatch,
+    hidden: Collection[str],
+    device: torch.device,
+    size: int,
+    parts: list[Collected],
+    say: Callable[[str], None],
+) -> int:
+    """Adds a batch to `parts`, `size` rows at a time, fewer where memory runs out; returns how many."""
+    start = 0
+    while start < len(decoded.rows):
+        part = _some_rows(decoded, slice(start, start + size))
+        try:
+            parts.append(_collect_batch(model, part, hidden, device))
+            start += size
+            continue
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+        rows = len(part.rows)
+        if rows == 1:
+            raise SensoriumError(
+                "out of memory with one row: shorten the inputs, or free memory on this machine"
+            )
+        size = rows // 2
+        say(f"out of memory with {rows} rows at a time: going on with {size}; the answers are the same")
+    return size
+
+
+def _some_rows(decoded: DecodedBatch, rows: slice) -> DecodedBatch:
+    inputs = {name: Cells(cells.values[rows], cells.mask[rows]) for name, cells in decoded.inputs.items()}
+    targets = {name: Cells(cells.values[rows], cells.mask[rows]) for name, cells in decoded.targets.items()}
+    return DecodedBatch(decoded.rows[rows], inputs, targets)
 
 
 def _join(parts: list[Collected]) -> Collected:

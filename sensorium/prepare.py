@@ -1,4 +1,4 @@
-"""A recipe and its table, brought together: split, fitted columns and a loader. No model yet."""
+"""A recipe and its table, brought together: split, fitted columns and a loader."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sensorium.data.split import split
 from sensorium.data.table import Table, read_table
 from sensorium.data.tabular import CategoryColumn
 from sensorium.errors import SensoriumError, TableError
-from sensorium.model import new_columns
+from sensorium.model import Model, new_columns
 from sensorium.recipe import Recipe
 from sensorium.sections import DataConfig
 
@@ -40,6 +40,13 @@ class Prepared:
     loader: Loader
     duplicates: list[DuplicateReport]
     own_table: bool
+
+    def new_model(self) -> Model:
+        """A model of the recipe for these columns, with fresh weights."""
+        columns = {name: bound.column for name, bound in self.loader.inputs.items()}
+        return Model(
+            self.recipe, columns, {name: bound.column for name, bound in self.loader.targets.items()}
+        )
 
 
 def prepare(recipe: Recipe, data: Any = None) -> Prepared:

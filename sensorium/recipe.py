@@ -74,12 +74,17 @@ class Recipe:
         """The whole recipe as YAML."""
         return yaml.safe_dump(self.as_dict(), sort_keys=False, allow_unicode=True, width=100)
 
-    def digest(self) -> str:
-        """A hash of everything that decides what is learned; the name and what only costs time do not."""
+    def identity(self) -> dict[str, Any]:
+        """What makes a run this one: all but its name, and what only costs or limits time and memory."""
         content = self.as_dict()
         del content["version"], content["name"], content["data"]["threads"], content["data"]["cache"]
-        del content["training"]["checkpoint_minutes"]
-        return hashlib.sha256(json.dumps(content).encode()).hexdigest()  # the order of inputs counts
+        for field in ("checkpoint_minutes", "minutes", "memory_gb"):
+            del content["training"][field]
+        return content
+
+    def digest(self) -> str:
+        """A hash of `identity`."""
+        return hashlib.sha256(json.dumps(self.identity()).encode()).hexdigest()  # the order of inputs counts
 
     def table_paths(self) -> str | list[str]:
         """The table's paths as they are from the working folder: relative inside it, absolute elsewhere.

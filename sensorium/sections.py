@@ -91,6 +91,16 @@ class TrainingConfig(Config):
     balance: Literal["none", "ogm_ge"] = Field("none", description="slow down the input that learns fastest")
     balance_strength: float = Field(0.5, ge=0, description="alpha of OGM-GE")
     checkpoint_minutes: float = Field(2.0, ge=0, description="between checkpoints inside an epoch")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        description="of the whole run, reading and saving included; it ends then, or with its epochs",
+    )
+    memory_gb: float | None = Field(
+        None,
+        gt=0,
+        description="most memory held, 10^9 bytes, of the GPU where it trains; default: what is free",
+    )
 
     @field_validator("optimizer", mode="before")
     @classmethod

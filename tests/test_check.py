@@ -10,6 +10,7 @@ import pytest
 from sensorium import check
 from sensorium.check import check_recipe
 from sensorium.errors import SensoriumError
+from sensorium.training import memory
 from tests import made
 
 
@@ -83,37 +84,14 @@ def test_duplicates_across_the_split_are_told(folder: Path) -> None:
 
 
 def test_too_little_memory_and_disk(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(check, "_free_memory", lambda device: 1000)
+    monkeypatch.setattr(memory, "free_memory", lambda device: 1000)
     fine, said = checked(folder)
     assert not fine
-    assert any("fail  memory" in line and "lower training.batch_size" in line for line in said)
-    monkeypatch.setattr(check, "_free_memory", lambda device: None)
+    assert any("fail  memory: one row a step needs" in line and "smaller" in line for line in said)
+    monkeypatch.setattr(memory, "free_memory", lambda device: None)
     assert checked(folder)[0]
     usage = check.shutil.disk_usage(folder)
     monkeypatch.setattr(check.shutil, "disk_usage", lambda path: usage._replace(free=1000))
     fine, said = checked(folder)
     assert not fine
     assert any("fail  disk: only 1 kB free" in line for line in said)
-
-
-def test_memory_grows_with_the_batch(folder: Path) -> None:
-    def needed(size: int) -> int:
-        from sensorium.model import Model
-        from sensorium.prepare import prepare
-        from sensorium.recipe import parse_recipe
-
-        recipe = made.simple_recipe()
-        recipe["inputs"]["picture"] = {"type": "image", "size": 32}
-        prepared = prepare(parse_recipe(recipe, folder=folder))
-        columns = {name: bound.column for name, bound in prepared.loader.inputs.items()}
-        targets = {name: bound.column for name, bound in prepared.loader.targets.items()}
-        return check._activation_bytes(Model(prepared.recipe, columns, targets), prepared, size)
-
-    assert 2 < needed(16) / needed(4) < 5  # weights are kept once, activations for every row
-
-
-@pytest.mark.parametrize(
-    ("size", "text"), [(999, "1 kB"), (2_500, "2 kB"), (3_400_000, "3.4 MB"), (24_600_000_000, "24.6 GB")]
-)
-def test_sizes_in_words(size: int, text: str) -> None:
-    assert check._size(size) == text

@@ -107,6 +107,25 @@ def test_fresh_trains_again(trained: Path, run: Run, monkeypatch: pytest.MonkeyP
     assert "epoch   1" in run("train", "recipe.yaml", "--fresh")
 
 
+def test_minutes_of_the_command_line(table: Path, run: Run, fails: Run) -> None:
+    """They replace the recipe's, and the run stays the same run."""
+    assert "training.minutes: 1e-07 is over before the first step" in fails(
+        "train", "recipe.yaml", "--minutes", "1e-7"
+    )
+    assert "training.minutes: Input should be greater than 0" in fails(
+        "train", "recipe.yaml", "--minutes", "0"
+    )
+    assert "trained; next" in run("train", "recipe.yaml", "--minutes", "60")
+    assert "this run is finished" in run("train", "recipe.yaml")
+
+
+def test_too_little_memory_is_one_line(table: Path, fails: Run) -> None:
+    made.write_recipe(table / "recipe.yaml", made.simple_recipe(memory_gb=1e-6))
+    assert "(training.memory_gb: 1e-06): make the inputs or the model smaller" in fails(
+        "train", "recipe.yaml"
+    )
+
+
 def test_evaluate_on_another_table(trained: Path, run: Run, tmp_path: Path) -> None:
     made.write_csv(tmp_path / "other.csv", made.simple_rows(20))
     run("evaluate", str(trained / "runs/simple"), str(tmp_path / "other.csv"), "-o", str(tmp_path / "report"))

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +14,21 @@ from torch import Tensor
 from sensorium.batch import Batch
 from sensorium.calibration import calibrate, save_calibration
 from sensorium.data.loader import Rows
-from sensorium.errors import SensoriumError
 from sensorium.inference import batch_to_device, collect
 from sensorium.model import save_model
 from sensorium.prepare import Prepared
+from sensorium.training.budget import CLOSING_PASSES, TimeBudget
 from sensorium.training.checkpoint import load_checkpoint, save_checkpoint
-from sensorium.training.machine import choose_micro_batch
+from sensorium.training.interrupt import Interrupt, Stopped
+from sensorium.training.machine import choose_micro_batch, give_back_freed_memory
+from sensorium.training.manifest import describe_run, differences
+from sensorium.training.memory import MemoryBudget, measure_step
 from sensorium.training.metric import check_stop_metric, higher_is_better, measure, stop_metric
-from sensorium.training.progress import Reporter, TensorBoard
+from sensorium.training.progress import Reporter, open_board
 from sensorium.training.run import RunFolder, file_digest, software
 from sensorium.training.sampling import Sampler
 from sensorium.training.state import TrainingState, threads
-
-
-class Stopped(KeyboardInterrupt):
-    """The user asked to stop; everything is saved."""
+from sensorium.training.step import Stepper
 
 
 class Trainer:
@@ -41,21 +38,40 @@ class Trainer:
         prepared: table, split and fitted columns.
         folder: of the run, locked by the caller.
         reporter: hears of progress.
+        began: the moment from which `training.minutes` count, as `time.monotonic` gives it; default: now.
     """
 
-    def __init__(self, prepared: Prepared, folder: RunFolder, reporter: Reporter) -> None:
+    def __init__(
+        self, prepared: Prepared, folder: RunFolder, reporter: Reporter, began: float | None = None
+    ) -> None:
         self.prepared, self.folder, self.reporter = prepared, folder, reporter
         self.config = prepared.recipe.training
         self.sampler = Sampler(prepared)
+        self.step_memory = measure_step(prepared.new_model(), prepared)
         self.state = TrainingState(prepared)
         self.model = self.state.model
-        self.micro_batch = choose_micro_batch(
+        self.state.progress.micro_batch = choose_micro_batch(
             self.config.micro_batch, self.config.batch_size, self.model, self.state.device
         )
-        self.steps = self.config.epochs * math.ceil(self.sampler.batches / self.config.accumulate)
+        self.steps_an_epoch = math.ceil(self.sampler.batches / self.config.accumulate)
         self.metric = stop_metric(prepared.recipe)
         check_stop_metric(prepared.recipe, self.model, prepared.loader, self.state.device)
-        self.stop_asked = False
+        give_back_freed_memory(self.state.device)  # what reading the table left is free for training
+        memory = MemoryBudget(self.config.memory_gb, self.state.device)
+        self.stepper = Stepper(self.state, memory, reporter)
+        self.time = TimeBudget(self.config.minutes, began, CLOSING_PASSES)
+        self.interrupt = Interrupt()
+
+    @property
+    def steps(self) -> int:
+        """The step at which the run is to end: with its last epoch, or with its minutes."""
+        most = self.config.epochs * self.steps_an_epoch
+        return most if self.state.progress.planned is None else self.state.progress.planned
+
+    @property
+    def micro_batch(self) -> int:
+        """Rows a forward pass."""
+        return self.state.progress.micro_batch
 
     def run(self) -> Path:
         """Trains to the end, and writes the best weights to the folder's `model`.
@@ -66,20 +82,36 @@ class Trainer:
         Raises:
             Stopped: after an interrupt; the same call goes on from there.
         """
-        self._begin()
-        board = TensorBoard(self.folder.logs, self.state.progress.step + 1)
-        self.reporter.start(self.steps, self.state.progress.step)
+        with self.interrupt.heard():
+            self._begin()
+            self._train()
+            return self._finish()
+
+    def _train(self) -> None:
+        """Epoch after epoch, until one of the reasons to end is there."""
+        progress = self.state.progress
+        board = open_board(self.folder.logs, progress.step + 1, self.reporter)
+        self.reporter.start(self.steps, progress.step)
         try:
-            with self._stopping_after_a_step():
-                while self.state.progress.epoch < self.config.epochs and not self._waited_enough():
-                    speed = self._train_epoch()
-                    record = self._end_epoch(speed)
-                    board.epoch(record)
-                    self.reporter.epoch(record)
+            while self._reason_to_end() is None:
+                self._stop_where_asked()
+                self.time.go_on()
+                speed = self._train_epoch()
+                record = self._end_epoch(speed)
+                board.epoch(record)
+                self.reporter.epoch(record)
         finally:
             board.close()
             self.reporter.close()
-        return self._finish()
+
+    def _reason_to_end(self) -> str | None:
+        """Why there is no further epoch; None where there is one."""
+        progress, stop = self.state.progress, self.config.early_stop
+        if progress.epoch >= self.config.epochs:
+            return "epochs"
+        if stop is not None and progress.epochs_without_gain >= stop.patience:
+            return "early_stop"
+        return "time" if progress.step >= self.steps and not progress.batches else None
 
     def try_steps(self, steps: int) -> float:
         """Makes a few steps, keeps nothing, and returns the seconds of the fastest."""
@@ -94,11 +126,16 @@ class Trainer:
         return min(taken)
 
     def _train_epoch(self) -> float:
-        """The rest of the epoch under way; returns rows a second."""
+        """The rest of the epoch under way, as far as there is time; returns rows a second."""
         progress = self.state.progress
         began = saved = time.monotonic()
         seen = 0
         for batches in self._steps():
+            self._stop_where_asked()
+            if progress.step >= self.steps:
+                break
+            if progress.step == 0:
+                self.time.require_time()
             loss = self._step(batches)
             rows = sum(len(batch.rows) for batch in batches)
             progress.batches += len(batches)
@@ -107,38 +144,51 @@ class Trainer:
             progress.loss_rows += rows
             seen += rows
             self.reporter.step(loss, rows)
-            if self.stop_asked or time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
+            self._stop_where_asked()
+            self._watch_memory()
+            self._watch_time()
+            if time.monotonic() - saved > 60 * self.config.checkpoint_minutes:
                 self._save()
                 saved = time.monotonic()
-            if self.stop_asked:
-                raise Stopped
         return seen / max(1e-9, time.monotonic() - began)
 
     def _step(self, batches: list[Batch]) -> float:
-        """One optimizer step over one or several batches, in micro-batches whose losses add up exactly."""
+        """One optimizer step over one or several batches; returns their loss."""
         self.state.set_learning_rate(self.steps)
-        counts = {
-            name: sum(int(batch.targets[name].present.sum()) for batch in batches)
-            for name in self.model.outputs
-        }
-        learner = self.state.learner.train()
-        total, reported = 0.0, 0.0
-        scores = torch.zeros(2, len(self.model.inputs), device=self.state.device)
-        for batch in batches:
-            for part in _micro_batches(batch, self.micro_batch):
-                loss, main, own = learner(part, counts)
-                self.state.accelerator.backward(loss)
-                total += float(loss.detach())
-                reported += float(main)
-                scores += own
-        if not math.isfinite(total):
-            raise SensoriumError(
-                f"the loss is {total} at step {self.state.progress.step}: lower training.optimizer.lr, "
-                "or look for extreme values in the table; the weights of the last checkpoint are kept"
-            )
-        learner.balance_gradients(scores)
-        self.state.update()
-        return reported
+        return self.stepper.step(batches)
+
+    def _stop_where_asked(self) -> None:
+        """Saves and stops after a Ctrl-C."""
+        if self.interrupt.asked:
+            self._save()
+            raise Stopped
+
+    def _watch_memory(self) -> None:
+        """Saves where the memory held makes the passes smaller, or stops the run."""
+        if self.stepper.holds_too_much():
+            try:
+                self.stepper.use_fewer_rows(f"more memory is held than {self.stepper.memory.words()}")
+            finally:
+                self._save()
+
+    def _watch_time(self) -> None:
+        """Plans the end anew whenever twice as many steps are made; ends where it is too late for another."""
+        self.time.step_done()
+        step = self.state.progress.step
+        if step & (step - 1) == 0:
+            self._plan()
+        if self.time.too_late():
+            self.state.progress.planned = step
+
+    def _plan(self) -> None:
+        """Plans the step at which the run ends, so that the learning rate comes to its own end with it."""
+        progress = self.state.progress
+        if self.config.minutes is None or progress.step >= self.steps:
+            return
+        most = self.config.epochs * self.steps_an_epoch - progress.step
+        into_epoch = math.ceil(progress.batches / self.config.accumulate)
+        progress.planned = progress.step + self.time.steps_that_fit(most, into_epoch, self.steps_an_epoch)
+        self.reporter.plan(progress.planned)
 
     def _steps(self) -> Iterator[list[Batch]]:
         """The batches of this epoch that are still to be trained on, one list an optimizer step."""
@@ -156,7 +206,10 @@ class Trainer:
     def _end_epoch(self, rows_per_second: float) -> dict[str, Any]:
         """Validates, keeps the weights where they are the best so far, and saves."""
         progress = self.state.progress
+        began = time.monotonic()
         validation = self._validate()
+        validated = time.monotonic()
+        self.time.validation = validated - began
         best = self._is_best(validation)
         if best:
             weights = self.state.candidate.state_dict()
@@ -174,8 +227,10 @@ class Trainer:
         progress.history.append(record)
         progress.epoch += 1
         progress.batches, progress.loss_sum, progress.loss_rows = 0, 0.0, 0
+        self._plan()
         self._save()
         self.folder.write_history(progress.history)
+        self.time.saving = time.monotonic() - validated
         return record
 
     def _validate(self) -> dict[str, float]:
@@ -191,6 +246,7 @@ class Trainer:
             batch_size=self._validation_batch,
             device=state.device,
             precision=state.accelerator.autocast,
+            say=self.reporter.say,
         )
         measured = measure(model, collected)
         return {name: value for name, value in measured.items() if math.isfinite(value)}
@@ -216,10 +272,6 @@ class Trainer:
         progress.epochs_without_gain += 1
         return False
 
-    def _waited_enough(self) -> bool:
-        stop = self.config.early_stop
-        return stop is not None and self.state.progress.epochs_without_gain >= stop.patience
-
     def _begin(self) -> None:
         """Takes up the last checkpoint where there is one."""
         state = self.state
@@ -231,18 +283,23 @@ class Trainer:
             for cell in self.folder.read_quarantine():
                 self.prepared.loader.quarantine.add(cell)
             self.reporter.say(f"going on from step {state.progress.step} of {self.steps}")
+        self._take_up_budgets()
         self._write_manifest("running")
+
+    def _take_up_budgets(self) -> None:
+        """Counts the time of earlier parts of the run, and chooses the rows a pass that memory holds."""
+        progress = self.state.progress
+        self.time.used_before = progress.seconds
+        if progress.minutes != self.config.minutes:
+            progress.minutes, progress.planned = self.config.minutes, None
+        self.stepper.choose_rows(self.step_memory)
 
     def _tell_differences(self) -> None:
         """Goes on with the threads of before, and names what else would change the last bits."""
-        before, now = self.folder.read_manifest(), self._manifest("running")
-        if not before:
-            return
-        if before.get("threads", now["threads"]) != now["threads"]:
+        before = self.folder.read_manifest()
+        if before.get("threads", threads()) != threads():
             torch.set_num_threads(before["threads"])
-        changed = [
-            key for key in ("precision", "device", "micro_batch", "versions") if before.get(key) != now[key]
-        ]
+        changed = differences(before, describe_run(self.prepared, self.state))
         if changed:
             self.reporter.say(
                 f"warning: not what the run began with, so its last bits may differ: {', '.join(changed)}"
@@ -251,10 +308,17 @@ class Trainer:
     def _save(self) -> None:
         """Writes the last checkpoint, and before it the unreadable cells, of which it must lack none."""
         self.folder.write_quarantine(self.prepared.loader.quarantine.cells())
+        self.state.progress.seconds = self.time.used()
         self.state.save(self.folder.last)
 
     def _finish(self) -> Path:
         """Writes the saved model and the manifest's end."""
+        reason = self._reason_to_end()
+        if reason == "time":
+            self.reporter.say(
+                f"the time is over (training.minutes: {self.config.minutes:g}) after "
+                f"{self.state.progress.step} steps; the best weights until then are saved"
+            )
         weights, best = load_checkpoint(self.folder.best)
         loader = self.prepared.loader
         save_model(
@@ -267,7 +331,8 @@ class Trainer:
         )
         self._calibrate(weights)
         self.folder.write_quarantine(loader.quarantine.cells())
-        self._write_manifest("finished", weights_sha256=file_digest(self.folder.model / "model.safetensors"))
+        digest = file_digest(self.folder.model / "model.safetensors")
+        self._write_manifest("finished", ended_by=str(reason), weights_sha256=digest)
         return self.folder.model
 
     def _calibrate(self, weights: dict[str, Tensor]) -> None:
@@ -285,48 +350,4 @@ class Trainer:
             save_calibration(self.folder.model, calibration)
 
     def _write_manifest(self, status: str, **more: str) -> None:
-        self.folder.write_manifest({**self._manifest(status), **more})
-
-    def _manifest(self, status: str) -> dict[str, Any]:
-        """What the run is made of."""
-        state, prepared = self.state, self.prepared
-        return {
-            "status": status,
-            "name": prepared.recipe.name,
-            "seed": self.config.seed,
-            "precision": state.precision,
-            "device": state.device.type,
-            "threads": threads(),
-            "micro_batch": self.micro_batch,
-            "parameters": state.parameters(),
-            "rows": {name: len(rows) for name, rows in prepared.parts.items()},
-            "duplicates": [report.line() for report in prepared.duplicates],
-            "table": {"source": prepared.table.source, "digest": state.table_digest},
-            **({"recipe_folder": str(prepared.recipe.folder.resolve())} if prepared.own_table else {}),
-            "recipe_digest": prepared.recipe.digest(),
-            "versions": software(),
-        }
-
-    @contextmanager
-    def _stopping_after_a_step(self) -> Iterator[None]:
-        """Turns the first Ctrl-C into a wish to stop after the step, where everything can be saved."""
-
-        def ask(number: int, frame: Any) -> None:
-            if self.stop_asked:
-                raise KeyboardInterrupt
-            self.stop_asked = True
-
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.signal(signal.SIGINT, ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-
-
-def _micro_batches(batch: Batch, size: int) -> Iterator[Batch]:
-    """Cuts a batch along its rows."""
-    for start in range(0, len(batch.rows), size):
-        yield batch.part(slice(start, start + size))
+        self.folder.write_manifest({"status": status, **describe_run(self.prepared, self.state), **more})

@@ -63,6 +63,15 @@ def keep_freed_memory() -> bool:
     return all(mallopt(name, value) == 1 for name, value in settings)
 
 
+def give_back_freed_memory(device: torch.device) -> None:
+    """Gives back what was freed and kept, and forgets the most that a GPU held: after this, count anew."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    elif platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def choose_micro_batch(asked: int | str, batch_size: int, model: nn.Module, device: torch.device) -> int:
     """Rows per forward pass.
 
@@ -73,11 +82,15 @@ def choose_micro_batch(asked: int | str, batch_size: int, model: nn.Module, devi
     """
     if isinstance(asked, int):
         return min(asked, batch_size)
-    across_rows = any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
     convolves = any(isinstance(part, nn.Conv2d) for part in model.modules())
-    if device.type != "cpu" or across_rows or not convolves:
+    if device.type != "cpu" or looks_across_rows(model) or not convolves:
         return batch_size
     return min(32 if platform.libc_ver()[0] == "glibc" else 8, batch_size)
+
+
+def looks_across_rows(model: nn.Module) -> bool:
+    """Whether a layer (batch normalisation) makes of a row something that depends on the rows beside it."""
+    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
 
 
 def _cpu_flags() -> set[str]:

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sensorium.errors import require
+from sensorium.errors import MissingPackage, require
 
 
 class Reporter(Protocol):
@@ -21,6 +21,9 @@ class Reporter(Protocol):
 
     def start(self, steps: int, done: int) -> None:
         """The run begins, or goes on, at step `done` of `steps`."""
+
+    def plan(self, steps: int) -> None:
+        """The run will end at step `steps`, as far as can be told."""
 
     def step(self, loss: float, rows: int) -> None:
         """One optimizer step was made."""
@@ -39,6 +42,9 @@ class Silent:
         """Nothing."""
 
     def start(self, steps: int, done: int) -> None:
+        """Nothing."""
+
+    def plan(self, steps: int) -> None:
         """Nothing."""
 
     def step(self, loss: float, rows: int) -> None:
@@ -79,6 +85,10 @@ class Terminal:
         self.task = self.bar.add_task("training", total=steps, completed=done, loss=math.nan, speed=0.0)
         self.bar.start()
 
+    def plan(self, steps: int) -> None:
+        """Sets the bar's end."""
+        self.bar.update(self.task, total=steps)
+
     def step(self, loss: float, rows: int) -> None:
         """Moves the bar."""
         self.rows += rows
@@ -98,6 +108,25 @@ class Terminal:
     def close(self) -> None:
         """Takes the bar away."""
         self.bar.stop()
+
+
+class Board(Protocol):
+    """Draws the epochs of a run."""
+
+    def epoch(self, record: dict[str, Any]) -> None:
+        """Writes one epoch."""
+
+    def close(self) -> None:
+        """Closes the files."""
+
+
+def open_board(folder: Path, purge_step: int, reporter: Reporter) -> Board:
+    """TensorBoard's files; where it is not installed, training goes without them and says so."""
+    try:
+        return TensorBoard(folder, purge_step)
+    except MissingPackage as error:
+        reporter.say(f"no TensorBoard files are written: {error}")
+        return Silent()
 
 
 class TensorBoard:

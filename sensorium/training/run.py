@@ -187,8 +187,8 @@ def write_atomically(path: Path, text: str) -> None:
 
 def _difference(before: Recipe, after: Recipe) -> str:
     """The first field in which two recipes differ."""
-    old, new = _flat(before.as_dict()), _flat(after.as_dict())
-    changed = [key for key in {**old, **new} if key != "name" and old.get(key) != new.get(key)]
+    old, new = _flat(before.identity()), _flat(after.identity())
+    changed = [key for key in {**old, **new} if old.get(key) != new.get(key)]
     return (
         f"{changed[0]}: {old.get(changed[0])} → {new.get(changed[0])}"
         if changed

@@ -43,6 +43,10 @@ class Progress:
         loss_rows: rows of the epoch under way.
         best: the best validation score and, for equal scores, minus its loss; None before the first.
         epochs_without_gain: since then.
+        micro_batch: rows a forward pass in force; 0 before they are chosen.
+        seconds: that the run has taken, in all its parts.
+        minutes: `training.minutes` that `planned` is for.
+        planned: the step at which the run is to end for want of time; None as long as that is not known.
         history: one record an epoch.
     """
 
@@ -53,6 +57,10 @@ class Progress:
     loss_rows: int = 0
     best: list[float] | None = None
     epochs_without_gain: int = 0
+    micro_batch: int = 0
+    seconds: float = 0.0
+    minutes: float | None = None
+    planned: int | None = None
     history: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -77,8 +85,7 @@ class TrainingState:
             mixed_precision="bf16" if self.precision == "bf16" else "no", cpu=self.device.type == "cpu"
         )
         targets = {name: bound.column for name, bound in prepared.loader.targets.items()}
-        columns = {name: bound.column for name, bound in prepared.loader.inputs.items()}
-        self.model = Model(prepared.recipe, columns, targets).to(self.device)
+        self.model = prepared.new_model().to(self.device)
         learner = Learner(prepared.recipe, self.model, targets).to(self.device)
         optimizers = build_optimizers(config.optimizer, learner, [self.model.encoders, self.model.fusion])
         self.schedule = config.optimizer
@@ -149,7 +156,7 @@ class TrainingState:
             ) from None
 
     def _take_up(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
-        self.progress = Progress(**saved["progress"])
+        self.progress = Progress(**{"micro_batch": self.progress.micro_batch, **saved["progress"]})
         self.learner.load_state_dict(_under("learner.", tensors))
         if self.average is not None:
             self.average.load_state_dict(_under("average.", tensors))
