@@ -15,8 +15,8 @@ CLOSING_SECONDS = 1.5
 MOST_WAITING = 4.0
 """The most by which those seconds are stretched on a machine that is busy with other work."""
 CLOSING_PASSES = 5
-"""Validation passes that the calibration at the end may take: two that encode, in float32, each up to 2.5 times
-as costly as one in bf16. Subsets of inputs are fused from what was encoded once, which is cheap."""
+"""Validation passes that the calibration at the end may take: two that encode, in float32, each up to 2.5
+times as costly as one in bf16. Subsets of inputs are fused from what was encoded once, which is cheap."""
 HORIZON = 100
 """Steps over which the pace is averaged, so that a slow first epoch, which decodes, is forgotten."""
 
