@@ -389,7 +389,7 @@ def test_an_allocation_that_really_fails(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert "out of memory at step 0 with 96 rows a pass: going on with 48" in done.stdout
-    assert kept(tmp_path / "run")["micro_batch"] in (24, 12)
+    assert kept(tmp_path / "run")["micro_batch"] in (48, 24, 12)
     assert (tmp_path / "run" / "model" / "model.safetensors").exists()
 
 
