@@ -72,8 +72,11 @@ class Model(nn.Module):
             hidden: inputs to treat as missing in every row.
         """
         with torch.no_grad():
-            fused = self.fuse(inputs, hidden)
-            return {name: self.head(name).predict(fused.for_output(name)) for name in self.outputs}
+            return self.predict_fused(self.fuse(inputs, hidden))
+
+    def predict_fused(self, fused: Fused) -> dict[str, dict[str, Tensor]]:
+        """Output name → what its head predicts of fused rows."""
+        return {name: self.head(name).predict(fused.for_output(name)) for name in self.outputs}
 
     def fuse(self, inputs: Mapping[str, Raw], hidden: Collection[str] = ()) -> Fused:
         """Encodes and fuses. An input that a row lacks enters as its learned absent token."""
@@ -84,9 +87,18 @@ class Model(nn.Module):
         if self.training:
             present = self._drop_inputs(present)
         tokens = {
-            name: self._encode(name, inputs[name], present[:, column])
+            name: self.encode(name, inputs[name], present[:, column])
             for column, name in enumerate(self.inputs)
         }
+        return self.fuse_tokens(tokens, present)
+
+    def fuse_tokens(self, tokens: dict[str, Tokens], present: Tensor) -> Fused:
+        """Fuses what `encode` gave of every input.
+
+        Args:
+            tokens: input name → tokens of B rows, in the order of `inputs`.
+            present: `(B, M)` bool, which inputs each row has.
+        """
         fused: Fused = self.fusion(tokens, present)
         return replace(fused, places={n: self._with_grid(n, p, tokens[n]) for n, p in fused.places.items()})
 
@@ -98,10 +110,15 @@ class Model(nn.Module):
         """The head of an output."""
         return self.heads[module_name(name)]
 
-    def _encode(self, name: str, raw: Raw, present: Tensor) -> Tokens:
+    def encode(self, name: str, raw: Raw, present: Tensor) -> Tokens:
         """Encodes the rows that have the input, and puts the absent token where it is missing.
 
         Rows without the input never enter the encoder, so that batch statistics see real rows alone.
+
+        Args:
+            name: of the input.
+            raw: its column, B rows.
+            present: `(B,)` bool, True where the input is to count; the row must then have it.
         """
         absent = self.absent[module_name(name)]
         rows = present.nonzero().squeeze(1)
