@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Loader, Rows, plan_batches
 from sensorium.evaluation.encoded import Predicted, encode, join_predicted, predict_encoded
 from sensorium.evaluation.metrics import Interval, bootstrap
+from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.heads.head import Head
 from sensorium.inference import Collected
 from sensorium.model import Model
@@ -131,13 +131,17 @@ def main_metric(head: Head, predicted: dict[str, Array], target: Cells, resample
         target: of the same N rows.
         resamples: of the bootstrap.
     """
-
-    def main_metric_of(rows: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
-        chosen = {key: array[rows] for key, array in predicted.items()}
-        return {head.metric: head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]}
-
     rows = np.flatnonzero(head.scored(target))
-    return bootstrap(main_metric_of, rows, resamples=resamples)[head.metric]
+    drawn = bootstrap(
+        lambda rows: {head.metric: main_value(head, predicted, target, rows)}, rows, resamples=resamples
+    )
+    return drawn[head.metric]
+
+
+def main_value(head: Head, predicted: dict[str, Array], target: Cells, rows: DrawnRows) -> float:
+    """The main metric of a head over some rows, repeated as drawn."""
+    chosen = {key: array[rows] for key, array in predicted.items()}
+    return head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]
 
 
 def _predict(

@@ -6,9 +6,12 @@ import difflib
 from collections.abc import Collection
 
 from sensorium.errors import SensoriumError
+from sensorium.evaluation.contributions import CONTRIBUTIONS
 from sensorium.evaluation.study import Study
 
-STUDIES: dict[str, Study] = {}
+STUDIES: dict[str, Study] = {
+    "contributions": CONTRIBUTIONS,
+}
 """In the order of the report."""
 
 
