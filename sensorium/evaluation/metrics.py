@@ -65,9 +65,13 @@ def score(head: Head, predicted: dict[str, Array], target: Cells, seed: int = 0)
         return head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))
 
     rows = np.flatnonzero(head.scored(target))
+    return bootstrap(metrics_of, rows, resamples_for(predicted, len(rows)), seed)
+
+
+def resamples_for(predicted: dict[str, Array], rows: int) -> int:
+    """How many resamples of so many rows are worth their time: fewer where a row has many numbers."""
     width = sum(math.prod(values.shape[1:]) for values in predicted.values())
-    resamples = NUMBERS // max(1, len(rows) * width)
-    return bootstrap(metrics_of, rows, max(FEWEST_RESAMPLES, min(MOST_RESAMPLES, resamples)), seed)
+    return max(FEWEST_RESAMPLES, min(MOST_RESAMPLES, NUMBERS // max(1, rows * width)))
 
 
 def bootstrap(

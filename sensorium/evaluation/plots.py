@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sensorium.errors import require
 
@@ -60,6 +60,24 @@ class Panel(NamedTuple):
     name: str
     curves: list[Curve]
     best: int | None
+
+
+class Line(NamedTuple):
+    """One line of a plot, with a band from `low` to `high` where these are given.
+
+    Attributes:
+        across: places from left to right.
+        values: heights; what is not finite is a gap.
+        colour: "first" or "second", the page's own, or "soft" for a line beside the point.
+        low: lower edge of the band.
+        high: upper edge of the band.
+    """
+
+    across: Sequence[float]
+    values: Sequence[float]
+    colour: Literal["first", "second", "soft"]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 def learning_panels(
@@ -134,6 +152,30 @@ def scatter_svg(true: Sequence[float], predicted: Sequence[float], prefix: str) 
     )  # fmt: skip
     axes.set_xlabel("true")
     axes.set_ylabel("predicted")
+    _style(axes, _PAGE_KEYS)
+    return _inline(figure, prefix)
+
+
+def lines_svg(lines: Sequence[Line], axis: str, ticks: Mapping[float, str] | None, prefix: str) -> str:
+    """Lines over one axis as an `<svg>` element.
+
+    Args:
+        lines: the last one lies on top; soft ones are dashed.
+        axis: what the places mean; no text of the user.
+        ticks: place → what stands there; None for the places themselves.
+        prefix: of the ids in it, different for each picture of a page.
+    """
+    colours = {"first": _FIRST, "second": _SECOND, "soft": _TEXT}
+    figure = _figure(3.6, 2.3)
+    axes = figure.add_subplot()
+    for line in lines:
+        colour, dash = colours[line.colour], "--" if line.colour == "soft" else "-"
+        axes.plot(line.across, line.values, color=colour, linestyle=dash, linewidth=1.4)
+        if len(line.low):
+            axes.fill_between(line.across, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    if ticks is not None:
+        axes.set_xticks(list(ticks), list(ticks.values()))
+    axes.set_xlabel(axis)
     _style(axes, _PAGE_KEYS)
     return _inline(figure, prefix)
 

@@ -7,10 +7,14 @@ from collections.abc import Collection
 
 from sensorium.errors import SensoriumError
 from sensorium.evaluation.contributions import CONTRIBUTIONS
+from sensorium.evaluation.noise import NOISE
+from sensorium.evaluation.simple import SIMPLE
 from sensorium.evaluation.study import Study
 
 STUDIES: dict[str, Study] = {
     "contributions": CONTRIBUTIONS,
+    "simple_models": SIMPLE,
+    "noise": NOISE,
 }
 """In the order of the report."""
 
