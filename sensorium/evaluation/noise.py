@@ -226,14 +226,29 @@ def _curve(
 
 def view(answer: Noise) -> dict[str, Any]:
     """The curves, drawn, and whether there are several inputs."""
+    heights = {
+        name: _heights([one for one in answer.curves if one.output == name]) for name in answer.metrics
+    }
     curves = [
-        {"curve": curve, "title": title(curve), "picture": _picture(curve, f"noise{place}")}
+        {
+            "curve": curve,
+            "title": title(curve),
+            "picture": _picture(curve, heights[curve.output], f"noise{place}"),
+        }
         for place, curve in enumerate(answer.curves)
     ]
     return {"curves": curves, "several": any(len(curve.sources) > 1 for curve in answer.curves)}
 
 
-def _picture(curve: Curve, prefix: str) -> str:
+def _heights(curves: list[Curve]) -> tuple[float, float] | None:
+    """The lowest and the highest that any of the curves of an output shows."""
+    points = [point for curve in curves for point in curve.points]
+    shown = [height for one in points for height in (*one.score[:3], one.late_fusion)]
+    shown = [height for height in (*shown, *(curve.absent for curve in curves)) if math.isfinite(height)]
+    return (min(shown), max(shown)) if shown else None
+
+
+def _picture(curve: Curve, heights: tuple[float, float] | None, prefix: str) -> str:
     levels = [point.level for point in curve.points]
     scores = [point.score for point in curve.points]
     own = Line(
@@ -245,7 +260,7 @@ def _picture(curve: Curve, prefix: str) -> str:
     )
     reference = Line(levels, [point.late_fusion for point in curve.points], "second")
     absent = Line(levels, [curve.absent] * len(levels), "soft")
-    return lines_svg([absent, reference, own], curve.axis, curve.ticks, prefix)
+    return lines_svg([absent, reference, own], curve.axis, curve.ticks, heights, prefix)
 
 
 def sentences(answer: Noise) -> list[str]:

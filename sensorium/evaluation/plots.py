@@ -156,13 +156,20 @@ def scatter_svg(true: Sequence[float], predicted: Sequence[float], prefix: str) 
     return _inline(figure, prefix)
 
 
-def lines_svg(lines: Sequence[Line], axis: str, ticks: Mapping[float, str] | None, prefix: str) -> str:
+def lines_svg(
+    lines: Sequence[Line],
+    axis: str,
+    ticks: Mapping[float, str] | None,
+    heights: tuple[float, float] | None,
+    prefix: str,
+) -> str:
     """Lines over one axis as an `<svg>` element.
 
     Args:
         lines: the last one lies on top; soft ones are dashed.
         axis: what the places mean; no text of the user.
         ticks: place → what stands there; None for the places themselves.
+        heights: the lowest and the highest to show, so that pictures can be compared; None for what fits.
         prefix: of the ids in it, different for each picture of a page.
     """
     colours = {"first": _FIRST, "second": _SECOND, "soft": _TEXT}
@@ -175,6 +182,9 @@ def lines_svg(lines: Sequence[Line], axis: str, ticks: Mapping[float, str] | Non
             axes.fill_between(line.across, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
     if ticks is not None:
         axes.set_xticks(list(ticks), list(ticks.values()))
+    if heights is not None:
+        margin = 0.05 * ((heights[1] - heights[0]) or 1.0)
+        axes.set_ylim(heights[0] - margin, heights[1] + margin)
     axes.set_xlabel(axis)
     _style(axes, _PAGE_KEYS)
     return _inline(figure, prefix)

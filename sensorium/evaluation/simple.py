@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -17,7 +16,7 @@ from sensorium.evaluation.inputs import main_value, sample
 from sensorium.evaluation.metrics import Interval, bootstrap, resamples_for
 from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.evaluation.simple_models import ANSWERS, SIMPLE_MODELS, Design, SimpleModel, designs
-from sensorium.evaluation.study import Study, Subject, Training
+from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import limits, metric_name, number
 from sensorium.heads.head import Head
 
@@ -196,17 +195,19 @@ def output_sentences(found: SimpleOutput) -> list[str]:
     for title, one in found.models.items():
         said = f"{title[:1].upper()}{title[1:]} on simple features gives {metric_name(found.metric)} "
         said += f"{number(one.score.value)} ({limits(one.score)})"
-        by = f"by {number(abs(one.difference.value))} ({limits(one.difference)})"
-        lines.append(f"{said}: {_WOULD_DO[verdict(one.difference, 0.0, 'max')].format(by=by)}")
+        gain = one.difference
+        by = f"{number(gain.value)} ({limits(gain)})"
+        loss = f"{number(-gain.value)} ({number(-gain.high)} to {number(-gain.low)})"
+        lines.append(f"{said}: {_WOULD_DO[verdict(gain, 0.0, 'max')].format(by=by, loss=loss)}")
         if not one.converged:
             lines.append(f"The {title} was stopped before it converged; it could be somewhat better.")
     return lines
 
 
 _WOULD_DO: dict[Verdict, str] = {
-    "better": "this model is better {by}.",
-    "worse": "the simple model is better {by}.",
-    "unclear": "this model differs {by}, an interval that includes 0: a simple model would do.",
+    "better": "this model is better by {by}.",
+    "worse": "the simple model is better by {loss}.",
+    "unclear": "the gain of this model is {by}, an interval that includes 0: a simple model would do.",
     "unknown": "no interval of the difference can be given.",
 }
 

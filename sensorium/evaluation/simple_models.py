@@ -63,12 +63,10 @@ def _terms(training: list[str], measured: list[str]) -> list[Any]:
     sparse, text = require("scipy.sparse", "train"), require("sklearn.feature_extraction.text", "train")
     if not any(one.strip() for one in training):
         return [sparse.csr_matrix((len(texts), 1)) for texts in (training, measured)]
-    words = text.TfidfVectorizer(
-        token_pattern=r"\w+|[^\w\s]", ngram_range=(1, 2), max_features=MOST_TERMS, sublinear_tf=True
-    )
-    parts = text.TfidfVectorizer(
-        analyzer="char_wb", ngram_range=(2, 4), max_features=MOST_TERMS, sublinear_tf=True
-    )
+    settings = {"max_features": MOST_TERMS, "sublinear_tf": True}
+    pattern = r"\w+|[^\w\s]"
+    words = text.TfidfVectorizer(token_pattern=pattern, ngram_range=(1, 2), **settings)
+    parts = text.TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 4), **settings)
     fitted = [words.fit_transform(training), parts.fit_transform(training)]
     return [
         sparse.hstack(fitted, format="csr"),
@@ -108,17 +106,16 @@ def _ridge(trees: int) -> Any:
 
 
 def _boosted_classes(trees: int) -> Any:
-    ensemble = require("sklearn.ensemble", "train")
-    return ensemble.HistGradientBoostingClassifier(
-        max_iter=rounds(trees), early_stopping=False, random_state=0
-    )
+    return require("sklearn.ensemble", "train").HistGradientBoostingClassifier(**_boosting(trees))
 
 
 def _boosted_numbers(trees: int) -> Any:
-    ensemble = require("sklearn.ensemble", "train")
-    return ensemble.HistGradientBoostingRegressor(
-        max_iter=rounds(trees), early_stopping=False, random_state=0
-    )
+    return require("sklearn.ensemble", "train").HistGradientBoostingRegressor(**_boosting(trees))
+
+
+def _boosting(trees: int) -> dict[str, Any]:
+    """Few bins, which take a third of the time of 255 and on the stamps lose nothing."""
+    return {"max_iter": rounds(trees), "max_bins": 64, "early_stopping": False, "random_state": 0}
 
 
 def rounds(trees: int) -> int:
