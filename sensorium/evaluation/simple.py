@@ -83,7 +83,11 @@ class SimpleModels:
 
 
 def measure(subject: Subject) -> SimpleModels | None:
-    """Trains simple models on the training part and scores them on exactly the measured rows."""
+    """Trains simple models on the training part and scores them on exactly the measured rows.
+
+    Returns:
+        The answer, with a reason where there is no training part; None where no row counts.
+    """
     predictor, training = subject.predictor, subject.training
     if training is None or not len(training.parts["train"]):
         return SimpleModels({}, UNKNOWN)
@@ -102,9 +106,11 @@ def measure(subject: Subject) -> SimpleModels | None:
         for name in subject.collected.targets
         if name in loader.targets and subject.outputs[name].scored
     }
+    if not outputs:
+        return None
     return SimpleModels(
         outputs,
-        "" if outputs else UNKNOWN,
+        "",
         len(rows),
         len(training.parts["train"]),
         (fitted.wide.shape[1], fitted.narrow.shape[1]),

@@ -13,7 +13,7 @@ from sensorium.data.column import Cells
 from sensorium.data.loader import fit_columns
 from sensorium.data.table import read_table
 from sensorium.errors import SensoriumError, TableError
-from sensorium.evaluation import evaluate, evaluate_run, inputs
+from sensorium.evaluation import evaluate, evaluate_run, inputs, noise
 from sensorium.evaluation.baseline import BASELINES, verdict
 from sensorium.evaluation.evaluate import MOST_LINES, Confusion, fold
 from sensorium.evaluation.inputs import sample, subsets
@@ -44,6 +44,7 @@ ROWS = {
 def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "FEWEST_RESAMPLES", 20)
     monkeypatch.setattr(inputs, "WORK", 0)
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
 
 
 def make(recipe: dict = RECIPE, rows: dict = ROWS) -> Predictor:
