@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import combinations
@@ -12,17 +12,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from sensorium.batch import Batch, Raw, to_device
+from sensorium.batch import Batch, to_device
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
+from sensorium.encoded import Predicted, as_arrays, encode_all, predict_encoded
 from sensorium.errors import SensoriumError, is_out_of_memory
 from sensorium.model import Model
 
 MOST_INPUTS = 5
 """Up to here every subset is tried."""
-
-Predicted = dict[str, dict[str, Array]]
-"""Output name → array name → `(N, ...)`, as the head's `predict` gives them."""
 
 
 @dataclass(frozen=True)
@@ -138,24 +136,11 @@ def predict_batches(
     """
     for decoded in loader.batches(plan_batches(rows, batch_size)):
         inputs = batch_to_device(decoded, device or torch.device("cpu")).inputs
-        with torch.no_grad():
-            predictions = _predict_subsets(model, inputs, tried)
-        yield decoded, predictions
-
-
-def _predict_subsets(
-    model: Model, inputs: Mapping[str, Raw], tried: Sequence[Collection[str]]
-) -> list[Predicted]:
-    there = {name: raw.present for name, raw in inputs.items()}
-    nowhere = {name: torch.zeros_like(present) for name, present in there.items()}
-    encoded = {name: model.encode(name, inputs[name], there[name]) for name in model.inputs}
-    absent = {name: model.encode(name, inputs[name], nowhere[name]) for name in model.inputs}
-    predictions = []
-    for left in tried:
-        tokens = {name: (encoded if name in left else absent)[name] for name in model.inputs}
-        present = torch.stack([(there if name in left else nowhere)[name] for name in model.inputs], dim=1)
-        predictions.append(_as_arrays(model.predict_fused(model.fuse_tokens(tokens, present))))
-    return predictions
+        encoded, absent = encode_all(model, inputs), encode_all(model, inputs, absent=True)
+        yield (
+            decoded,
+            [predict_encoded(model, absent | {name: encoded[name] for name in left}) for left in tried],
+        )
 
 
 def batch_to_device(decoded: DecodedBatch, device: torch.device) -> Batch:
@@ -177,19 +162,8 @@ def _collect_batch(
         if name in batch.targets:
             losses[name] = head.loss(own, batch.targets[name]).float().cpu().numpy()
     present = [decoded.inputs[name].mask.any(axis=1) & (name not in hidden) for name in model.inputs]
-    arrays = _as_arrays(predicted)
+    arrays = as_arrays(predicted)
     return Collected(decoded.rows, arrays, decoded.targets, losses, np.stack(present, axis=1))
-
-
-def _as_arrays(predicted: dict[str, dict[str, torch.Tensor]]) -> Predicted:
-    """Floating point as float32, which numpy has; whole numbers as they are."""
-    return {
-        name: {
-            key: value.float().cpu().numpy() if value.is_floating_point() else value.cpu().numpy()
-            for key, value in tensors.items()
-        }
-        for name, tensors in predicted.items()
-    }
 
 
 def _collect_in_parts(

@@ -138,7 +138,7 @@ class TextColumn(Column):
 
     def decode(self, cell: Any) -> Array:
         length = self.config.length
-        text = self._normalised(_as_text(cell)[: length * _CHARACTERS_PER_TOKEN])
+        text = self._normalised(as_text(cell)[: length * _CHARACTERS_PER_TOKEN])
         ids: list[int] = []
         for match in self._pieces(text):
             ids += self._ids(match.group())
@@ -269,14 +269,19 @@ def _special_ids() -> dict[str, int]:
     return {name: index for index, name in enumerate(_SPECIAL)}
 
 
-def _as_text(cell: Any) -> str:
+def as_text(cell: Any) -> str:
+    """A cell as text: bytes are UTF-8, lists are joined by spaces, numbers are written out.
+
+    Raises:
+        CellError: when the cell cannot be read as text.
+    """
     if isinstance(cell, bytes):
         try:
             return cell.decode()
         except UnicodeDecodeError as error:
             raise CellError("the bytes are not UTF-8 text", "set another type for the column") from error
     if isinstance(cell, list):
-        return " ".join(_as_text(one) for one in cell if one is not None)
+        return " ".join(as_text(one) for one in cell if one is not None)
     text = label_of(cell) if not isinstance(cell, str) else cell
     if not text.isascii() and any("\ud800" <= character <= "\udfff" for character in text):
         raise CellError("the text holds half of a surrogate pair", "write it as UTF-8")
@@ -286,7 +291,7 @@ def _as_text(cell: Any) -> str:
 def _readable(cells: Iterable[Any]) -> Iterator[str]:
     for cell in cells:
         try:
-            yield _as_text(cell)
+            yield as_text(cell)
         except CellError:
             continue
 

@@ -11,12 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from sensorium.data.column import Array, Cells
+from sensorium.encoded import Predicted
 from sensorium.evaluation.inputs import MOST_ROWS
 from sensorium.evaluation.metrics import Interval, wilson
 from sensorium.heads.head import Head
 from sensorium.heads.metrics import SMALLEST_PROBABILITY
 from sensorium.heads.temperature import sigmoid_at, softmax_at
-from sensorium.inference import Collected, Predicted, sample
+from sensorium.inference import Collected, sample
 
 if TYPE_CHECKING:
     from sensorium.predict import Predictor

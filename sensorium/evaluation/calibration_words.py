@@ -5,9 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from sensorium.evaluation.calibration import CalibrationStudy, OutputCalibration, Reliability, SubsetCoverage
+from sensorium.evaluation.calibration import (
+    CalibrationStudy,
+    OutputCalibration,
+    Reliability,
+    SubsetCoverage,
+    study_calibration,
+)
 from sensorium.evaluation.calibration_plot import reliability_svg
 from sensorium.evaluation.metrics import Interval
+from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import count, limits, number, subset_name
 
 NOT_CALIBRATED = (
@@ -137,3 +144,12 @@ def _diagram(output: OutputCalibration, prefix: str) -> str:
 
 def _name(study: CalibrationStudy, one: SubsetCoverage) -> str:
     return subset_name(one.present, study.inputs) if one.present else "no input"
+
+
+def measure(subject: Subject) -> CalibrationStudy | None:
+    """See `study_calibration`."""
+    predicted = subject.by_subset.predicted
+    return study_calibration(subject.predictor, subject.collected, predicted, subject.coverage)
+
+
+CALIBRATION = Study(measure, view, sentences)

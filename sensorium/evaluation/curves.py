@@ -178,7 +178,7 @@ def _drawn(curves: list[Curve | None], axes: tuple[str, str], prefix: str) -> st
     there = [curve for curve in curves if curve is not None]
     lines = [Line(curve.x, curve.y, "faint") for curve in there[:-1]]
     lines += [Line(curve.x, curve.y, "first") for curve in there[-1:]]
-    return lines_svg(lines, axes, prefix, limits=((0, 1), (0, 1.02)))
+    return lines_svg(lines, axes, prefix, heights=(0, 1))
 
 
 def sentences(answer: dict[str, Curves]) -> list[str]:
@@ -195,4 +195,4 @@ def sentences(answer: dict[str, Curves]) -> list[str]:
     return lines
 
 
-STUDY = Study(measure, view, sentences)
+CURVES = Study(measure, view, sentences)

@@ -14,11 +14,11 @@ from sensorium.data.loader import Loader, Rows
 from sensorium.data.table import Table
 from sensorium.errors import TableError
 from sensorium.evaluation.baseline import BASELINES, Baseline
-from sensorium.evaluation.inputs import InputSubset, sample, score_subsets
+from sensorium.evaluation.inputs import InputSubset, predict_subsets, score_subsets
 from sensorium.evaluation.metrics import Confusion, Interval, confusion, score
 from sensorium.evaluation.studies import STUDIES
 from sensorium.evaluation.study import Subject, Training
-from sensorium.inference import Collected, collect
+from sensorium.inference import Collected, collect, sample
 
 if TYPE_CHECKING:
     from sensorium.predict import Predictor
@@ -162,10 +162,12 @@ def evaluate(
     _check(predictor, table, rows)
     loader = predictor.loader(table)
     collected = collect(predictor.model, loader, rows)
-    subsets, subset_rows = score_subsets(predictor.model, loader, collected)
+    by_subset = predict_subsets(predictor.model, loader, collected)
     cells = loader.quarantine.cells()
     outputs = {name: _score_output(predictor, loader, collected, name) for name in collected.targets}
-    subject = Subject(predictor, table, loader, collected, outputs, subsets, training, coverage, list(slices))
+    subject = Subject(
+        predictor, table, loader, collected, outputs, by_subset, training, coverage, list(slices)
+    )
     answers = {name: STUDIES[name].measure(subject) for name in STUDIES if name in studies}
     return Evaluation(
         model=predictor.recipe.name,
@@ -176,8 +178,8 @@ def evaluate(
         inputs=dict(zip(predictor.inputs, collected.present.sum(axis=0).tolist(), strict=True)),
         outputs=outputs,
         not_measured=[name for name in predictor.outputs if name not in collected.targets],
-        subsets=subsets,
-        subset_rows=subset_rows,
+        subsets=score_subsets(predictor.model, by_subset),
+        subset_rows=by_subset.rows,
         studies={name: answer for name, answer in answers.items() if answer is not None},
         unreadable=Unreadable(len(cells), [cell.line() for cell in cells[:MOST_LINES]]),
         history=[dict(record) for record in history or []],

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import torch
 
 from sensorium.data.column import Array, Cells
-from sensorium.data.loader import Loader, Rows, plan_batches
+from sensorium.data.loader import Loader, Rows
+from sensorium.encoded import Predicted, join_predicted
 from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
+from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.heads.head import Head
-from sensorium.inference import Collected, batch_to_device, sample, subsets
+from sensorium.inference import Collected, predict_batches, sample, subsets
 from sensorium.model import Model
-
-__all__ = ["InputSubset", "sample", "score_subsets", "subsets"]
 
 MOST_ROWS = 2_000
 """Rows on which subsets of inputs are tried; of more rows, a fixed sample is taken."""
@@ -25,8 +24,6 @@ FEWEST_RESAMPLES = 200
 """Of each bootstrap with inputs hidden, where there is much work."""
 WORK = 2_000_000
 """Rows times subsets times resamples; above, fewer are drawn with inputs hidden."""
-
-Predicted = dict[str, dict[str, Array]]
 
 
 class InputSubset(NamedTuple):
@@ -41,71 +38,96 @@ class InputSubset(NamedTuple):
     scores: dict[str, Interval]
 
 
-def score_subsets(model: Model, loader: Loader, collected: Collected) -> tuple[list[InputSubset], int]:
-    """Scores every subset of `subsets` over the same rows.
+@dataclass(frozen=True)
+class SubsetPredictions:
+    """What a model says with inputs absent.
+
+    Attributes:
+        rows: N, how many were tried; a fixed sample where there are more than `MOST_ROWS`.
+        targets: output → its target, N rows.
+        predicted: inputs left in → predictions of the N rows; all inputs first, as `subsets` orders them.
+    """
+
+    rows: int
+    targets: dict[str, Cells]
+    predicted: dict[tuple[str, ...], Predicted]
+
+    @property
+    def resamples(self) -> int:
+        """How many to draw of a metric that is taken anew for every subset."""
+        return min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // max(1, self.rows * len(self.predicted))))
+
+
+def predict_subsets(model: Model, loader: Loader, collected: Collected) -> SubsetPredictions:
+    """Predicts with every subset of `subsets`, on the same rows.
 
     Args:
         model: in evaluation mode, on the CPU.
         loader: of the table, with its targets.
         collected: the predictions with nothing hidden.
-
-    Returns:
-        The scores, and how many rows stand behind each (fewer count where targets are missing).
     """
     chosen = sample(np.arange(len(collected.rows)), MOST_ROWS)
-    tried = subsets(model.inputs)
-    predicted: list[Predicted] = [
-        {
-            name: {key: array[chosen] for key, array in arrays.items()}
-            for name, arrays in collected.predicted.items()
-        }
-    ]
-    predicted += _predict(model, loader, collected.rows[chosen], tried[1:])
-    targets = {
-        name: Cells(cells.values[chosen], cells.mask[chosen]) for name, cells in collected.targets.items()
+    tried = [tuple(present) for present in subsets(model.inputs)]
+    everything = {
+        name: {key: array[chosen] for key, array in arrays.items()}
+        for name, arrays in collected.predicted.items()
     }
-    fewer = min(RESAMPLES, max(FEWEST_RESAMPLES, WORK // max(1, len(chosen) * len(tried))))
-    resamples = [RESAMPLES] + [fewer] * (len(tried) - 1)
-    scored = [
-        InputSubset(
-            present,
-            {name: main_metric(model.head(name), own[name], targets[name], draws) for name in targets},
-        )
-        for present, own, draws in zip(tried, predicted, resamples, strict=True)
-    ]
-    return scored, len(chosen)
+    return SubsetPredictions(
+        rows=len(chosen),
+        targets={
+            name: Cells(cells.values[chosen], cells.mask[chosen]) for name, cells in collected.targets.items()
+        },
+        predicted={
+            tried[0]: everything,
+            **_predict(model, loader, collected.rows[chosen], tried[1:]),
+        },
+    )
 
 
-def _predict(model: Model, loader: Loader, rows: Rows, tried: list[list[str]]) -> list[Predicted]:
-    """Decodes once, predicts as often as there are subsets; only predictions are kept in memory."""
-    device = torch.device("cpu")
-    parts: list[list[Predicted]] = [[] for _ in tried]
-    for decoded in loader.batches(plan_batches(rows, 64)):
-        inputs = batch_to_device(decoded, device).inputs
-        for own, present in zip(parts, tried, strict=True):
-            hidden = [name for name in model.inputs if name not in present]
-            own.append(
-                {
-                    name: {key: value.numpy() for key, value in arrays.items()}
-                    for name, arrays in model.predict(inputs, hidden).items()
-                }
-            )
+def score_subsets(model: Model, predictions: SubsetPredictions) -> list[InputSubset]:
+    """The main metrics of every subset."""
+    fewer = predictions.resamples
     return [
-        {
-            name: {key: np.concatenate([part[name][key] for part in own]) for key in arrays}
-            for name, arrays in own[0].items()
-        }
-        for own in parts
+        InputSubset(
+            list(present),
+            {
+                name: main_metric(model.head(name), own[name], target, fewer if place else RESAMPLES)
+                for name, target in predictions.targets.items()
+            },
+        )
+        for place, (present, own) in enumerate(predictions.predicted.items())
     ]
 
 
 def main_metric(head: Head, predicted: dict[str, Array], target: Cells, resamples: int) -> Interval:
-    """The main metric of a head over the rows that it scores, with its interval."""
+    """The main metric of a head with its interval.
 
-    def main_metric_of(rows: npt.NDArray[np.integer[Any]]) -> dict[str, float]:
-        chosen = {key: array[rows] for key, array in predicted.items()}
-        return {head.metric: head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]}
-
+    Args:
+        head: the head that predicted.
+        predicted: arrays of N rows.
+        target: of the same N rows.
+        resamples: of the bootstrap, at most.
+    """
     rows = np.flatnonzero(head.scored(target))
     affordable = min(resamples, affordable_resamples(predicted, len(rows)))
-    return bootstrap(main_metric_of, rows, resamples=affordable)[head.metric]
+    drawn = bootstrap(
+        lambda rows: {head.metric: main_value(head, predicted, target, rows)}, rows, resamples=affordable
+    )
+    return drawn[head.metric]
+
+
+def main_value(head: Head, predicted: dict[str, Array], target: Cells, rows: DrawnRows) -> float:
+    """The main metric of a head over some rows, repeated as drawn."""
+    chosen = {key: array[rows] for key, array in predicted.items()}
+    return head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]
+
+
+def _predict(
+    model: Model, loader: Loader, rows: Rows, tried: list[tuple[str, ...]]
+) -> dict[tuple[str, ...], Predicted]:
+    """Decodes and encodes once, fuses as often as there are subsets; only predictions are kept in memory."""
+    parts: list[list[Predicted]] = [[] for _ in tried]
+    for _, predicted in predict_batches(model, loader, rows, tried):
+        for own, one in zip(parts, predicted, strict=True):
+            own.append(one)
+    return {present: join_predicted(own) for present, own in zip(tried, parts, strict=True)}

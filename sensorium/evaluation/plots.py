@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from sensorium.errors import require
 
@@ -60,6 +60,25 @@ class Panel(NamedTuple):
     name: str
     curves: list[Curve]
     best: int | None
+
+
+class Line(NamedTuple):
+    """One line of a plot, with a band from `low` to `high` where these are given.
+
+    Attributes:
+        across: places from left to right.
+        values: heights; what is not finite is a gap.
+        style: "first" or "second", the page's own colours; "soft" for a line beside the point; "faint" for
+            one of many.
+        low: lower edge of the band.
+        high: upper edge of the band.
+    """
+
+    across: Sequence[float]
+    values: Sequence[float]
+    style: Literal["first", "second", "soft", "faint"]
+    low: Sequence[float] = ()
+    high: Sequence[float] = ()
 
 
 def learning_panels(
@@ -138,47 +157,47 @@ def scatter_svg(true: Sequence[float], predicted: Sequence[float], prefix: str) 
     return _inline(figure, prefix)
 
 
-class Line(NamedTuple):
-    """A line from left to right; `role` is "first", "second", "text" or "faint"."""
-
-    x: Sequence[float]
-    y: Sequence[float]
-    role: str = "first"
-
-
-Limits = tuple[tuple[float, float] | None, tuple[float, float] | None]
-
-
 def lines_svg(
-    lines: Sequence[Line], axes: tuple[str, str], prefix: str, limits: Limits = (None, None)
+    lines: Sequence[Line],
+    axes: tuple[str, str],
+    prefix: str,
+    ticks: Mapping[float, str] | None = None,
+    heights: tuple[float, float] | None = None,
 ) -> str:
-    """Lines over one another, as an `<svg>` element; which is which is said in the page.
+    """Lines over one axis as an `<svg>` element; which is which is said in the page.
 
     Args:
-        lines: the last lies on top.
-        axes: what runs to the right, and what upwards.
+        lines: the last one lies on top.
+        axes: what runs to the right and what upwards; no text of the user.
         prefix: of the ids in it, different for each picture of a page.
-        limits: of both axes; None: as the lines need it.
+        ticks: place → what stands there; None for the places themselves.
+        heights: the lowest and the highest to show, so that pictures can be compared; None for what fits.
     """
-    figure = _figure(3.6, 2.6)
+    figure = _figure(3.6, 2.4)
     plot = figure.add_subplot()
     for line in lines:
-        colour, width, alpha = _ROLES[line.role]
-        plot.plot(line.x, line.y, color=colour, linewidth=width, alpha=alpha)
+        colour, dash, width, opacity = _STYLES[line.style]
+        plot.plot(line.across, line.values, color=colour, linestyle=dash, linewidth=width, alpha=opacity)
+        if len(line.low):
+            plot.fill_between(line.across, line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    if ticks is not None:
+        plot.set_xticks(list(ticks), list(ticks.values()))
+    if heights is not None:
+        margin = 0.05 * ((heights[1] - heights[0]) or 1.0)
+        plot.set_ylim(heights[0] - margin, heights[1] + margin)
     plot.set_xlabel(axes[0])
     plot.set_ylabel(axes[1])
-    plot.set(**{name: value for name, value in zip(("xlim", "ylim"), limits, strict=True) if value})
     _style(plot, _PAGE_KEYS)
     return _inline(figure, prefix)
 
 
-_ROLES = {
-    "first": (_FIRST, 1.8, 1.0),
-    "second": (_SECOND, 1.8, 1.0),
-    "text": (_TEXT, 1.0, 0.6),
-    "faint": (_FIRST, 0.8, 0.4),
+_STYLES = {
+    "first": (_FIRST, "-", 1.6, 1.0),
+    "second": (_SECOND, "-", 1.4, 1.0),
+    "soft": (_TEXT, "--", 1.2, 0.7),
+    "faint": (_FIRST, "-", 0.8, 0.4),
 }
-"""Role of a line → colour, width in points, opacity."""
+"""Style of a line → colour, dash, width in points, opacity."""
 
 _PAGE_KEYS = {colour: colour for colour in _PAGE_COLOURS}
 

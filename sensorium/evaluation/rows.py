@@ -161,4 +161,4 @@ def sentences(answer: dict[str, ShownRows]) -> list[str]:
     return []
 
 
-STUDY = Study(measure, view, sentences)
+ROWS = Study(measure, view, sentences)

@@ -180,4 +180,4 @@ def sentences(answer: list[Slice]) -> list[str]:
     ]
 
 
-STUDY = Study(measure, view, sentences)
+SLICES = Study(measure, view, sentences)

@@ -6,12 +6,20 @@ import difflib
 from collections.abc import Collection
 
 from sensorium.errors import SensoriumError
-from sensorium.evaluation.curves import STUDY as CURVES
-from sensorium.evaluation.rows import STUDY as ROWS
-from sensorium.evaluation.slices import STUDY as SLICES
+from sensorium.evaluation.calibration_words import CALIBRATION
+from sensorium.evaluation.contributions import CONTRIBUTIONS
+from sensorium.evaluation.curves import CURVES
+from sensorium.evaluation.noise import NOISE
+from sensorium.evaluation.rows import ROWS
+from sensorium.evaluation.simple import SIMPLE
+from sensorium.evaluation.slices import SLICES
 from sensorium.evaluation.study import Study
 
 STUDIES: dict[str, Study] = {
+    "contributions": CONTRIBUTIONS,
+    "simple_models": SIMPLE,
+    "calibration": CALIBRATION,
+    "noise": NOISE,
     "curves": CURVES,
     "slices": SLICES,
     "rows": ROWS,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sensorium.data.loader import Loader, Rows
 from sensorium.data.table import Table
-from sensorium.evaluation.inputs import InputSubset
+from sensorium.evaluation.inputs import SubsetPredictions
 from sensorium.inference import Collected
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Subject:
         loader: over the table, with the targets that it has.
         collected: the predictions for the rows measured, with nothing hidden.
         outputs: output → its scores.
-        subsets: the main metrics with inputs absent.
+        by_subset: the predictions with inputs absent.
         training: what the model was trained on; None where that is not known.
         coverage: asked of sets and intervals, between 0 and 1.
         slices: columns and expressions that the user asked to see apart.
@@ -49,7 +49,7 @@ class Subject:
     loader: Loader
     collected: Collected
     outputs: dict[str, OutputEvaluation]
-    subsets: list[InputSubset]
+    by_subset: SubsetPredictions
     training: Training | None
     coverage: float
     slices: Sequence[str]

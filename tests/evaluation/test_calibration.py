@@ -23,7 +23,6 @@ from sensorium.evaluation.calibration import (
 )
 from sensorium.evaluation.calibration_plot import reliability_svg
 from sensorium.evaluation.calibration_words import sentences, verdict, view
-from sensorium.evaluation.evaluate import _plain
 from sensorium.evaluation.metrics import Interval, wilson
 from sensorium.evaluation.words import limits, number
 from sensorium.inference import collect, subsets
@@ -177,7 +176,7 @@ def test_a_trained_model_agrees_with_its_own_tables():
     plain = collect(model.model, loader, np.arange(120))
     before = head.metrics(plain.predicted["kind"], plain.targets["kind"])
     assert kind.before.log_loss == pytest.approx(before["log_loss"])
-    assert json.loads(json.dumps(_plain(found), allow_nan=False))["outputs"]["kind"]["subsets"]
+    assert json.loads(json.dumps(plain(found), allow_nan=False))["outputs"]["kind"]["subsets"]
 
 
 def test_the_verdict_on_a_coverage():

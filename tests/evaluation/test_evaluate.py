@@ -13,14 +13,13 @@ from sensorium.data.column import Cells
 from sensorium.data.loader import fit_columns
 from sensorium.data.table import read_table
 from sensorium.errors import SensoriumError, TableError
-from sensorium.evaluation import evaluate, evaluate_run, inputs
+from sensorium.evaluation import evaluate, evaluate_run, inputs, noise
 from sensorium.evaluation.baseline import BASELINES, verdict
 from sensorium.evaluation.evaluate import MOST_LINES
-from sensorium.evaluation.inputs import sample, subsets
 from sensorium.evaluation.metrics import Interval, confusion
 from sensorium.heads.categories import CategoriesHead
 from sensorium.heads.number import NumberHead
-from sensorium.inference import collect
+from sensorium.inference import collect, sample, subsets
 from sensorium.model import Model, save_model
 from sensorium.predict import Predictor
 from sensorium.prepare import bind_columns
@@ -44,6 +43,7 @@ ROWS = {
 def _fewer_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inputs, "FEWEST_RESAMPLES", 20)
     monkeypatch.setattr(inputs, "WORK", 0)
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
 
 
 def make(recipe: dict = RECIPE, rows: dict = ROWS) -> Predictor:

@@ -23,10 +23,10 @@ from sensorium.evaluation import (
 )
 from sensorium.evaluation.baseline import Baseline
 from sensorium.evaluation.evaluate import Points, Unreadable
-from sensorium.evaluation.inputs import subsets
 from sensorium.evaluation.metrics import Confusion
 from sensorium.evaluation.report import as_html
 from sensorium.evaluation.words import facts, interval_notes, number, sentences, subset_name, summary
+from sensorium.inference import subsets
 
 EVIL = "<script>alert('x')</script>&\"[red]"
 

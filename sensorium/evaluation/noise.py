@@ -1,0 +1,294 @@
+"""How much noise the model bears: its main metrics while inputs get worse, step by step."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from sensorium.batch import to_device
+from sensorium.data.column import Array, Cells
+from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
+from sensorium.encoded import Encoded, Predicted, encode, encode_all, join_predicted, predict_encoded
+from sensorium.evaluation.baseline import verdict
+from sensorium.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt
+from sensorium.evaluation.inputs import main_metric, main_value
+from sensorium.evaluation.late_fusion import late_fusion
+from sensorium.evaluation.metrics import Interval
+from sensorium.evaluation.plots import Line, lines_svg
+from sensorium.evaluation.robustness import effective_robustness, relative_robustness
+from sensorium.evaluation.study import Study, Subject
+from sensorium.evaluation.words import metric_name, number
+from sensorium.heads.head import Head
+from sensorium.inference import sample
+from sensorium.predict import Predictor
+from sensorium.recipe import Recipe
+
+LEVELS = tuple(step / 10 for step in range(11))
+MOST_ROWS = 500
+"""Rows on which noise is tried; of more rows, a fixed sample is taken."""
+BATCH_SIZE = 16
+"""Rows encoded at a time: larger batches of pictures spend their time on fresh memory."""
+RESAMPLES = 200
+"""Of the interval of every point."""
+
+
+class Source(NamedTuple):
+    """One input, and which of `CORRUPTIONS` makes it worse."""
+
+    input: str
+    corruption: str
+
+
+Sources = tuple[Source, ...]
+"""What gets worse at a time: one input, or all of them."""
+
+
+class Point(NamedTuple):
+    """The main metric at one level of noise; `late_fusion` is the reference's, NaN where there is none."""
+
+    level: float
+    score: Interval
+    late_fusion: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """The main metric of one output while something gets worse.
+
+    Attributes:
+        output: its name.
+        sources: what gets worse.
+        axis: what the level means.
+        ticks: level → what stands there, where it is not the level itself.
+        points: from level 0 to level 1 in steps of 0.1.
+        absent: the main metric with these inputs absent from every row.
+        worse_than_absent: the first level whose whole interval is worse than that; None without any.
+        relative: see `relative_robustness`.
+        effective: see `effective_robustness`; the reference is the late fusion of `late_fusion`. None
+            where there is none.
+    """
+
+    output: str
+    sources: Sources
+    axis: str
+    ticks: dict[float, str] | None
+    points: list[Point]
+    absent: float
+    worse_than_absent: float | None
+    relative: float
+    effective: float | None
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The answer.
+
+    Attributes:
+        rows: on how many noise was tried.
+        metrics: output → its main metric.
+        curves: of every output, one for each corruption of each input, and one for all inputs together.
+    """
+
+    rows: int
+    metrics: dict[str, str]
+    curves: list[Curve]
+
+
+class _Case(NamedTuple):
+    """Predictions of "model" or "late fusion" at a step of `LEVELS`, or of the model with inputs "absent"."""
+
+    by: str
+    sources: Sources
+    step: int
+
+
+def measure(subject: Subject) -> Noise | None:
+    """Makes every input worse that some row has, alone and all together, and scores every step."""
+    predictor, collected = subject.predictor, subject.collected
+    chosen = sample(np.arange(len(collected.rows)), MOST_ROWS)
+    there = collected.present[chosen]
+    inputs = [name for place, name in enumerate(predictor.inputs) if there[:, place].any()]
+    tried = _tried(predictor.recipe, inputs)
+    predicted = _predict(predictor, subject.loader, collected.rows[chosen], tried)
+    curves, metrics = [], {}
+    for name, whole in collected.targets.items():
+        head = predictor.model.head(name)
+        target = Cells(whole.values[chosen], whole.mask[chosen])
+        if head.scored(target).any():
+            own = {case: outputs[name] for case, outputs in predicted.items() if name in outputs}
+            curves += [_curve(predictor.recipe, name, head, target, sources, own) for sources in tried]
+            metrics[name] = head.metric
+    return Noise(len(chosen), metrics, curves) if curves else None
+
+
+def _tried(recipe: Recipe, inputs: list[str]) -> list[Sources]:
+    """Each corruption of each input, then the first corruption of every input at once."""
+    kinds = {name: CORRUPTIONS[recipe.inputs[name].type] for name in inputs}
+    single = [(Source(name, corruption),) for name, kind in kinds.items() for corruption in kind]
+    together = tuple(Source(name, next(iter(kind))) for name, kind in kinds.items())
+    return single + ([together] if len(together) > 1 else [])
+
+
+def _predict(
+    predictor: Predictor, loader: Loader, rows: Rows, tried: list[Sources]
+) -> dict[_Case, Predicted]:
+    """Decodes once; only predictions are kept in memory."""
+    parts: dict[_Case, list[Predicted]] = defaultdict(list)
+    for decoded in loader.batches(plan_batches(rows, BATCH_SIZE)):
+        for case, predicted in _predict_batch(predictor, decoded, tried):
+            parts[case].append(predicted)
+    return {case: join_predicted(own) for case, own in parts.items()}
+
+
+def _predict_batch(
+    predictor: Predictor, decoded: DecodedBatch, tried: list[Sources]
+) -> Iterator[tuple[_Case, Predicted]]:
+    """Encodes every input once for each of its corruptions and levels, and fuses these with all others."""
+    model, recipe = predictor.model, predictor.recipe
+    inputs = to_device(decoded.inputs, torch.device("cpu"))
+    clean, absent = encode_all(model, inputs), encode_all(model, inputs, absent=True)
+    alone = {name: predict_encoded(model, absent | {name: clean[name]}) for name in model.inputs}
+    yield _Case("model", (), 0), predict_encoded(model, clean)
+    yield _Case("late fusion", (), 0), late_fusion(recipe, alone, clean)
+    for sources in tried:
+        without = clean | {source.input: absent[source.input] for source in sources}
+        yield _Case("absent", sources, 0), predict_encoded(model, without)
+    single = [sources[0] for sources in tried if len(sources) == 1]
+    for step, level in enumerate(LEVELS[1:], start=1):
+        noisy = {source: _encode_noisy(predictor, decoded, source, level) for source in single}
+        noisy_alone = {
+            source: predict_encoded(model, absent | {source.input: encoded})
+            for source, encoded in noisy.items()
+        }
+        for sources in tried:
+            encoded = clean | {source.input: noisy[source] for source in sources}
+            answers = alone | {source.input: noisy_alone[source] for source in sources}
+            yield _Case("model", sources, step), predict_encoded(model, encoded)
+            yield _Case("late fusion", sources, step), late_fusion(recipe, answers, encoded)
+
+
+def _encode_noisy(predictor: Predictor, decoded: DecodedBatch, source: Source, level: float) -> Encoded:
+    name, model = source.input, predictor.model
+    cells = corrupt(
+        decoded.inputs[name],
+        decoded.rows,
+        level,
+        _corruption(predictor.recipe, source),
+        predictor.inputs[name].column,
+        seed=model.inputs.index(name),
+    )
+    return encode(model, name, to_device({name: cells}, torch.device("cpu"))[name])
+
+
+def _corruption(recipe: Recipe, source: Source) -> Corruption:
+    return CORRUPTIONS[recipe.inputs[source.input].type][source.corruption]
+
+
+def _curve(
+    recipe: Recipe,
+    output: str,
+    head: Head,
+    target: Cells,
+    sources: Sources,
+    predicted: dict[_Case, dict[str, Array]],
+) -> Curve:
+    rows = np.flatnonzero(head.scored(target))
+
+    def value(case: _Case) -> float:
+        return main_value(head, predicted[case], target, rows) if case in predicted else math.nan
+
+    points = []
+    for step, level in enumerate(LEVELS):
+        own = sources if step else ()
+        score = main_metric(head, predicted[_Case("model", own, step)], target, RESAMPLES)
+        points.append(Point(level, score, value(_Case("late fusion", own, step))))
+    values, reference = [one.score.value for one in points], [one.late_fusion for one in points]
+    effective = effective_robustness(values, reference, head.metric_goal)
+    absent = value(_Case("absent", sources, 0))
+    worse = (one.level for one in points if verdict(one.score, absent, head.metric_goal) == "worse")
+    corruption = _corruption(recipe, sources[0])
+    single = len(sources) == 1
+    return Curve(
+        output=output,
+        sources=sources,
+        axis=corruption.axis if single else "level of each",
+        ticks=corruption.ticks if single else None,
+        points=points,
+        absent=absent,
+        worse_than_absent=next(worse, None),
+        relative=relative_robustness(values, head.metric_goal),
+        effective=effective if math.isfinite(effective) else None,
+    )
+
+
+def view(answer: Noise) -> dict[str, Any]:
+    """The curves, drawn, and whether there are several inputs."""
+    heights = {
+        name: _heights([one for one in answer.curves if one.output == name]) for name in answer.metrics
+    }
+    curves = [
+        {
+            "curve": curve,
+            "title": title(curve),
+            "picture": _picture(curve, heights[curve.output], f"noise{place}"),
+        }
+        for place, curve in enumerate(answer.curves)
+    ]
+    return {"curves": curves, "several": any(len(curve.sources) > 1 for curve in answer.curves)}
+
+
+def _heights(curves: list[Curve]) -> tuple[float, float] | None:
+    """The lowest and the highest that any of the curves of an output shows."""
+    points = [point for curve in curves for point in curve.points]
+    shown = [height for one in points for height in (*one.score[:3], one.late_fusion)]
+    shown = [height for height in (*shown, *(curve.absent for curve in curves)) if math.isfinite(height)]
+    return (min(shown), max(shown)) if shown else None
+
+
+def _picture(curve: Curve, heights: tuple[float, float] | None, prefix: str) -> str:
+    levels = [point.level for point in curve.points]
+    scores = [point.score for point in curve.points]
+    own = Line(
+        levels,
+        [one.value for one in scores],
+        "first",
+        low=[one.low for one in scores],
+        high=[one.high for one in scores],
+    )
+    reference = Line(levels, [point.late_fusion for point in curve.points], "second")
+    absent = Line(levels, [curve.absent] * len(levels), "soft")
+    return lines_svg([absent, reference, own], (curve.axis, ""), prefix, curve.ticks, heights)
+
+
+def sentences(answer: Noise) -> list[str]:
+    """One line for every curve."""
+    return [
+        f"{f'{curve.output}, ' if len(answer.metrics) > 1 else ''}{title(curve)}: "
+        f"{sentence(curve, answer.metrics[curve.output])}"
+        for curve in answer.curves
+    ]
+
+
+def title(curve: Curve) -> str:
+    """What gets worse, in words."""
+    if len(curve.sources) > 1:
+        return "noise on all inputs together"
+    return f"{curve.sources[0].corruption} on {curve.sources[0].input}"
+
+
+def sentence(curve: Curve, metric: str) -> str:
+    """How much is kept, and where noise does more harm than absence."""
+    said = f"relative robustness of the {metric_name(metric)} {number(curve.relative)}"
+    without = "it" if len(curve.sources) == 1 else "them"
+    if curve.worse_than_absent is None:
+        return f"{said}; at no level worse than without {without}."
+    return f"{said}; from level {curve.worse_than_absent:g} on worse than without {without}."
+
+
+NOISE = Study(measure, view, sentences)

@@ -1,0 +1,163 @@
+"""Robustness in one number by hand, the late fusion, and whole curves of a tiny model."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from sensorium.batch import Raw, Tokens
+from sensorium.data.table import read_table
+from sensorium.encoded import Encoded
+from sensorium.evaluation import evaluate, noise
+from sensorium.evaluation.corruptions import CORRUPTIONS, corrupt
+from sensorium.evaluation.late_fusion import late_fusion
+from sensorium.evaluation.metrics import Interval
+from sensorium.evaluation.noise import Curve, Noise, Point, Source, sentences, view
+from sensorium.evaluation.report import as_html
+from sensorium.evaluation.robustness import area, effective_robustness, relative_robustness
+from sensorium.predict import Predictor
+from sensorium.recipe import parse_recipe
+from tests.evaluation.test_evaluate import RECIPE, ROWS, make
+
+
+def test_the_area_by_hand():
+    assert area([1.0, 1.0, 1.0]) == pytest.approx(1.0)
+    assert area([1.0, 0.0]) == pytest.approx(0.5)
+    assert area([1.0, 0.5, 0.0]) == pytest.approx(0.5)
+    assert area([0.8, 0.6, 0.1]) == pytest.approx((0.7 + 0.35) / 2)
+
+
+def test_relative_robustness_by_hand():
+    assert relative_robustness([0.8, 0.8, 0.8], "max") == pytest.approx(1.0)
+    assert relative_robustness([0.8, 0.4, 0.0], "max") == pytest.approx(0.5)
+    assert relative_robustness([2.0, 4.0, 6.0], "min") == pytest.approx(0.5)  # on average twice the error
+    assert math.isnan(relative_robustness([0.0, 0.0], "max"))
+
+
+def test_effective_robustness_by_hand():
+    # the reference, moved up by 0.2 to start alike, falls to 0.4; the model to 0.6: half of 0.2 between them
+    assert effective_robustness([0.8, 0.6], [0.6, 0.2], "max") == pytest.approx(0.1)
+    assert effective_robustness([0.8, 0.4], [0.8, 0.4], "max") == pytest.approx(0.0)
+    # an error that rises less than the reference's is the more robust one
+    assert effective_robustness([1.0, 2.0], [2.0, 5.0], "min") == pytest.approx(1.0)
+
+
+def encoded(present: list[bool]) -> Encoded:
+    nothing = Tokens(torch.zeros(len(present), 1, 1), torch.ones(len(present), 1, dtype=torch.bool))
+    return Encoded(nothing, torch.tensor(present))
+
+
+def answers(shares: list[float], price: float) -> dict[str, dict[str, np.ndarray]]:
+    """The same for three rows."""
+    kind = {"codes": np.ones(3, dtype=np.int64), "probabilities": np.tile(shares, (3, 1))}
+    return {"kind": kind, "price": {"values": np.full(3, price)}}
+
+
+def test_the_late_fusion_is_the_mean_over_the_inputs_that_a_row_has():
+    alone = {
+        "size": answers([0.8, 0.2], 1.0),
+        "colour": answers([0.4, 0.6], 3.0),
+    }
+    there = {"size": encoded([True, True, False]), "colour": encoded([True, False, False])}
+    found = late_fusion(parse_recipe(RECIPE), alone, there)
+    assert found["kind"]["probabilities"] == pytest.approx(np.array([[0.6, 0.4], [0.8, 0.2], [0.6, 0.4]]))
+    assert found["price"]["values"] == pytest.approx([2.0, 1.0, 2.0])
+    assert late_fusion(parse_recipe(RECIPE), {"size": alone["size"]}, there) == {}
+
+
+@pytest.fixture(scope="module")
+def measured() -> Noise:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(noise, "RESAMPLES", 20)
+    found: Noise = evaluate(make(), read_table(ROWS), studies=("noise",)).studies["noise"]
+    patch.undo()
+    return found
+
+
+def test_a_curve_for_each_input_and_one_for_all(measured: Noise):
+    assert measured.rows == 6
+    assert measured.metrics == {"kind": "accuracy", "price": "mae"}
+    sources = [curve.sources for curve in measured.curves if curve.output == "price"]
+    size, colour = Source("size", "noise"), Source("colour", "wrong class")
+    assert sources == [(size,), (colour,), (size, colour)]
+    assert all([point.level for point in curve.points] == list(noise.LEVELS) for curve in measured.curves)
+
+
+def test_a_point_scores_as_the_corrupted_cells_predicted_by_hand(measured: Noise):
+    """Level 1 of the size, against `Model.predict` of the corrupted cells, all rows in one batch."""
+    predictor = make()
+    loader = predictor.loader(read_table(ROWS))
+    decoded = loader.batch(np.arange(6))
+    column = predictor.inputs["size"].column
+    cells = dict(decoded.inputs)
+    cells["size"] = corrupt(cells["size"], np.arange(6), 1.0, CORRUPTIONS["number"]["noise"], column, seed=0)
+    raw = {name: Raw(*map(torch.from_numpy, one)) for name, one in cells.items()}
+    head = predictor.model.head("price")
+    predicted = {key: value.numpy() for key, value in predictor.model.predict(raw)["price"].items()}
+    expected = head.metrics(predicted, decoded.targets["price"])["mae"]
+    curve = next(one for one in measured.curves if one.output == "price")
+    assert curve.points[-1].score.value == pytest.approx(expected, abs=1e-5)
+    assert curve.points[0].score.value != pytest.approx(expected, abs=1e-3)
+    hidden = {key: value.numpy() for key, value in predictor.model.predict(raw, ["size"])["price"].items()}
+    assert curve.absent == pytest.approx(head.metrics(hidden, decoded.targets["price"])["mae"], abs=1e-5)
+
+
+def test_the_batch_size_changes_nothing(measured: Noise, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
+    monkeypatch.setattr(noise, "BATCH_SIZE", 2)
+    again = evaluate(make(), read_table(ROWS), studies=("noise",)).studies["noise"]
+    for one, other in zip(measured.curves, again.curves, strict=True):
+        assert [point.score.value for point in one.points] == pytest.approx(
+            [point.score.value for point in other.points], abs=1e-5
+        )
+        assert one.effective == pytest.approx(other.effective, abs=1e-5)
+
+
+def test_one_input_has_no_reference(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
+    recipe = {**RECIPE, "inputs": {"size": "number"}, "outputs": {"price": "number"}}
+    found = evaluate(make(recipe), read_table(ROWS), studies=("noise",))
+    (curve,) = found.studies["noise"].curves
+    assert curve.effective is None
+    assert math.isnan(curve.points[0].late_fusion)
+    assert "effective robustness" not in as_html(found)
+
+
+def test_the_page_and_the_json_hold_the_curves(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
+    found = evaluate(make(), read_table(ROWS), studies=("noise",))
+    page = as_html(found)
+    assert page.count("<svg") >= 6
+    assert "noise on all inputs together" in page
+    content = json.loads(json.dumps(found.as_dict(), allow_nan=False))["studies"]["noise"]
+    assert len(content["curves"]) == 6
+    assert content["curves"][0]["sources"] == [{"input": "size", "corruption": "noise"}]
+    assert len(content["curves"][0]["points"]) == 11
+
+
+def curve(absent: float, worse: float | None, *inputs: str) -> Curve:
+    points = [Point(level, Interval(0.5, 0.4, 0.6, 9, 20, "bootstrap"), math.nan) for level in noise.LEVELS]
+    sources = tuple(Source(name, "pixel noise") for name in inputs)
+    return Curve("kind", sources, "share", None, points, absent, worse, 0.75, None)
+
+
+def test_sentences_and_pictures():
+    answer = Noise(9, {"kind": "accuracy"}, [curve(0.3, None, "front"), curve(0.7, 0.4, "front", "back")])
+    first, second = sentences(answer)
+    kept = "relative robustness of the accuracy 0.750"
+    assert first == f"pixel noise on front: {kept}; at no level worse than without it."
+    assert second.startswith("noise on all inputs together: ")
+    assert second.endswith("from level 0.4 on worse than without them.")
+    shown = view(answer)
+    assert shown["several"]
+    assert "front" not in shown["curves"][0]["picture"]  # no text of the user inside
+
+
+def test_many_rows_are_sampled(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
+    monkeypatch.setattr(noise, "MOST_ROWS", 4)
+    predictor: Predictor = make()
+    found = evaluate(predictor, read_table(ROWS), studies=("noise",)).studies["noise"]
+    assert found.rows == 4
