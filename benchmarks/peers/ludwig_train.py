@@ -2,7 +2,7 @@
 
     .peers/ludwig/bin/python -m benchmarks.peers.ludwig_train TABLE FOLDER --epochs 2 --seed 0
 
-Writes FOLDER/result.json: accuracies after each epoch, seconds by stage, bytes of the cache, versions, and
+Writes FOLDER/result.json: accuracies after each epoch, rows, seconds by stage, bytes of the cache, versions, and
 which parts of other libraries were replaced.
 """
 
@@ -40,7 +40,9 @@ def main() -> None:
     imported = time.perf_counter()
     os.chdir(chosen.table.parent)  # Ludwig takes some of the paths in a table as they are
     model = LudwigModel(recipe(chosen.epochs), logging_level=logging.INFO)
-    (train, validation, test), about = model.preprocess(chosen.table.name, random_seed=chosen.seed)
+    train, validation, test, about = model.preprocess(
+        chosen.table.name, skip_save_processed_input=False, random_seed=chosen.seed
+    )
     preprocessed = time.perf_counter()
     statistics = model.train(
         training_set=train,
@@ -49,10 +51,11 @@ def main() -> None:
         training_set_metadata=about,
         output_directory=str(folder),
         random_seed=chosen.seed,
-    )[0]
+    ).train_stats
     ended = time.perf_counter()
     caches = [*Path().glob("*.hdf5"), *Path().glob("*.meta.json")]
     result: dict[str, Any] = {
+        "rows": len(train) + len(validation) + len(test),
         "validation": list(statistics.validation["label"]["accuracy"]),
         "test": list(statistics.test["label"]["accuracy"]),
         "seconds": {
