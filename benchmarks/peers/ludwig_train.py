@@ -56,8 +56,8 @@ def main() -> None:
     caches = [*Path().glob("*.hdf5"), *Path().glob("*.meta.json")]
     result: dict[str, Any] = {
         "rows": len(train) + len(validation) + len(test),
-        "validation": list(statistics.validation["label"]["accuracy"]),
-        "test": list(statistics.test["label"]["accuracy"]),
+        "validation": list(statistics.validation["label"]["accuracy_micro"]),
+        "test": list(statistics.test["label"]["accuracy_micro"]),
         "seconds": {
             "import": round(imported - began, 1),
             "preprocessing": round(preprocessed - imported, 1),
@@ -71,8 +71,11 @@ def main() -> None:
 
 
 def recipe(epochs: int) -> dict[str, Any]:
-    """Ludwig's configuration: its usual encoders of each type, trained from scratch."""
-    fbank = {"type": "fbank", "audio_file_length_limit_in_s": 2.0}
+    """Ludwig's configuration: its usual encoders of each type, trained from scratch.
+
+    Sounds are normalised, which is not its default: without, the loss begins at a hundred and stays there.
+    """
+    fbank = {"type": "fbank", "audio_file_length_limit_in_s": 2.0, "norm": "per_file"}
     return {
         "input_features": [
             {
