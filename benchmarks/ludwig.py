@@ -1,7 +1,7 @@
-"""Ludwig on a made table of pictures, texts, sounds and ten classes, end to end, and Sensorium to the same end.
+"""Ludwig on a made table of pictures, texts, sounds and ten classes, and Sensorium to the same accuracy.
 
     python -m benchmarks.peers.install ludwig
-    python -m benchmarks.ludwig --output benchmarks/results/ludwig.json                            # 4,000 rows
+    python -m benchmarks.ludwig --output benchmarks/results/ludwig.json                  # 4,000 rows
     python -m benchmarks.ludwig --rows 400 --repeats 5 --output benchmarks/results/ludwig_small.json
 
 Ludwig trains two epochs. Then `sensorium train` runs with 1, 2, 3 … epochs, each time from nothing and with
@@ -81,7 +81,7 @@ def reach(goal: float, table: Path, folder: Path, seed: int, threads: int, most:
     """
     for epochs in range(1, most + 1):
         training = {"epochs": epochs, "seed": seed}
-        trained = train_sensorium(table, folder / str(epochs), list(INPUTS), threads, training)
+        trained = train_sensorium(table, folder / str(epochs), INPUTS, threads, training)
         if trained.validation >= goal:
             return trained._replace(more={**trained.more, "reached": True})
     return trained._replace(more={**trained.more, "reached": False})

