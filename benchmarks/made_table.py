@@ -113,7 +113,7 @@ def text(kind: int, random: np.random.Generator) -> str:
 
 
 def sound(kind: int, random: np.random.Generator) -> npt.NDArray[np.float32]:
-    """A tone of the class's pitch for half a second or more, in noise 4 dB below to 8 dB above: `(32000,)`."""
+    """A tone of the class's pitch, half a second or more, in noise 4 dB below to 8 dB above: `(32000,)`."""
     time = np.arange(RATE * SECONDS) / RATE
     pitch = 220 * 2 ** (kind / 6 + random.normal(scale=0.02))
     tone = sum(np.sin(2 * np.pi * pitch * part * time) / part for part in (1, 2, 3))
