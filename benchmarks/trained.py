@@ -11,15 +11,16 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from benchmarks.common import Cost, rates, spread
+from benchmarks.common import Cost, rates
 from benchmarks.processes import Spent, run
 
 PICTURE_ENCODER = {"kind": "cnn", "channels": [16, 32, 64, 64], "norm": "none", "pool": "mean"}
 """The mean over places, as the pictures' stripes are everywhere; few filters, as they are simple."""
+SOUND_ENCODER = {"kind": "cnn", "channels": [16, 32, 64]}
 INPUTS: Mapping[str, dict[str, Any]] = {
-    "picture": {"type": "image", "size": 224, "encoder": PICTURE_ENCODER},
+    "picture": {"type": "image", "size": 224, "augment": False, "encoder": PICTURE_ENCODER},
     "text": {"type": "text", "tokenizer": "word", "length": 100, "encoder": {"kind": "cnn"}},
-    "sound": {"type": "audio", "seconds": 2, "rate": 16_000, "encoder": {"kind": "cnn"}},
+    "sound": {"type": "audio", "seconds": 2, "rate": 16_000, "encoder": SOUND_ENCODER},
 }
 """The columns of `made_table`, each with a small convolutional encoder that is trained from scratch."""
 
@@ -123,7 +124,8 @@ def _a_row(one: Trained) -> Cost:
 def summary(runs: Sequence[Trained]) -> dict[str, Any]:
     """What one variant took and reached, in words that a reader can compare."""
     return {
-        "seconds": spread([one.spent.cost.wall for one in runs]),
+        "seconds": [round(one.spent.cost.wall, 1) for one in runs],
+        "cpu_seconds": [round(one.spent.cost.cpu, 1) for one in runs],
         "validation_accuracy": [round(one.validation, 3) for one in runs],
         "test_accuracy": [round(one.test, 3) for one in runs],
         "peak_gib": max(one.spent.peak_gib for one in runs),

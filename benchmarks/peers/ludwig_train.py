@@ -58,7 +58,7 @@ def main() -> None:
         "rows": len(train) + len(validation) + len(test),
         "validation": list(statistics.validation["label"]["accuracy_micro"]),
         "test": list(statistics.test["label"]["accuracy_micro"]),
-        "seconds": {
+        "stages": {
             "import": round(imported - began, 1),
             "preprocessing": round(preprocessed - imported, 1),
             "training": round(ended - preprocessed, 1),
