@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options.add_argument("--rows", type=int, default=4000, help="rows of the table, at least 20")
     options.add_argument("--threads", type=int, default=1, help="threads of each library's arithmetic")
     options.add_argument("--peer-epochs", type=int, default=2, help="of AutoGluon")
-    options.add_argument("--epochs", type=int, default=10, help="of Sensorium")
+    options.add_argument("--epochs", type=int, default=20, help="of Sensorium")
     chosen = options.parse_args(arguments)
     rows, epochs = (40, 1) if chosen.smoke else (chosen.rows, chosen.epochs)
     with_autogluon = installed("autogluon") and not chosen.smoke
