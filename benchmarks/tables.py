@@ -191,19 +191,19 @@ def _fit_transformer(data: Data, seed: int, number: dict[str, Any]) -> Answering
     epochs = min(30, math.ceil(STEPS * batch / data.part("train").num_rows))
     training = {"seed": seed, "epochs": epochs, "batch_size": batch, "early_stop": None}
     fusion = {"kind": "transformer", "width": width, "layers": 2, "heads": 4, "dropout": 0.1}
-    numbers = {"kind": "token", "width": width, **number}
-    return _fit_sensorium(data, training, fusion, numbers, {"kind": "token", "width": width})
+    numbers = {"scale": "quantile", "encoder": {"kind": "token", "width": width, **number}}
+    categories = {"encoder": {"kind": "token", "width": width}}
+    return _fit_sensorium(data, training, fusion, numbers, categories)
 
 
 def _fit_sensorium(
     data: Data, training: dict[str, Any], fusion: Any, number: dict[str, Any], category: dict[str, Any]
 ) -> Answering:
-    def inputs(names: Sequence[str], kind: str, encoder: dict[str, Any]) -> dict[str, Any]:
-        return {name: {"type": kind, **({"encoder": encoder} if encoder else {})} for name in names}
-
+    numbers = {name: {"type": "number", **number} for name in data.numbers}
+    categories = {name: {"type": "category", **category} for name in data.categories}
     recipe = {
         "data": {"split": {"column": "part"}},
-        "inputs": inputs(data.numbers, "number", number) | inputs(data.categories, "category", category),
+        "inputs": numbers | categories,
         "fusion": fusion,
         "outputs": {data.target: {"type": data.task}},
         "training": training,
