@@ -8,22 +8,39 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
-from benchmarks import decoding, known_answers, loader, log_mel, training_speed, tutorial_models
+from benchmarks import (
+    autogluon,
+    decoding,
+    known_answers,
+    loader,
+    log_mel,
+    ludwig,
+    made_table,
+    processes,
+    tables,
+    training_speed,
+    tutorial_models,
+)
 from benchmarks.common import Cost, cost, in_turns, rates
 from benchmarks.peers import setup, table
 from benchmarks.peers.torch_tutorial import Tutorial
+from benchmarks.trained import read
 from benchmarks.tutorial_data import write_table
 from sensorium.model import Model
 from sensorium.prepare import prepare
 from sensorium.recipe import parse_recipe
 
 BENCHMARKS: dict[str, Any] = {
+    "autogluon": autogluon.main,
     "decoding": decoding.main,
     "loader": loader.main,
     "log_mel": log_mel.main,
+    "ludwig": ludwig.main,
+    "tables": tables.main,
     "training_speed": training_speed.main,
     "tutorial_models": tutorial_models.main,
 }
@@ -37,7 +54,7 @@ def test_a_benchmark_runs_and_says_where(
     monkeypatch.setattr(setup, "installed", lambda name: False)
     output = tmp_path / "result.json"
     # As many threads as there are: the setting would outlive the test.
-    threads = ["--threads", str(torch.get_num_threads())] if name == "log_mel" else []
+    threads = ["--threads", str(torch.get_num_threads())] if name in {"log_mel", "tables"} else []
     BENCHMARKS[name](["--smoke", "--repeats", "1", "--output", str(output), *threads])
     printed = capsys.readouterr().out
     result = json.loads(output.read_text(encoding="utf-8"))
@@ -123,3 +140,50 @@ def test_rates_compare_pair_by_pair() -> None:
     assert found["per_cpu_second"] == {"median": 16, "min": 2, "max": 16}
     assert found["times_base"] == {"median": 2, "min": 1, "max": 4}
     assert found["times_base_on_the_clock"] == {"median": 2, "min": 1, "max": 4}
+
+
+def test_the_made_table_is_the_same_whenever_it_is_made(tmp_path: Path) -> None:
+    first = made_table.write_table(tmp_path / "first", 20)
+    second = made_table.write_table(tmp_path / "second", 20)
+    for path in [first, *first.parent.glob("*/*")]:
+        assert path.read_bytes() == (second.parent / path.relative_to(first.parent)).read_bytes()
+    rows = read(first)
+    assert [sum(row["part"] == part for row in rows) for part in made_table.PARTS] == [14, 3, 3]
+    assert all(20 <= len(row["text"].split()) <= 60 for row in rows)
+    assert {row["label"] for row in rows} == set(made_table.TOPICS)
+
+
+def test_a_cell_of_the_made_table_tells_of_its_class_in_seven_of_ten_rows() -> None:
+    random = np.random.default_rng(0)
+    told = np.array([made_table._told(3, random) for _ in range(10_000)])
+    assert (told == 3).mean() == pytest.approx(made_table.TELLING, abs=0.02)
+    assert (np.bincount(told, minlength=10)[np.arange(10) != 3] / 10_000).max() < 0.05
+
+
+def test_a_process_is_measured_with_its_children(tmp_path: Path) -> None:
+    child = "import time; kept = b'x' * 2**28; begun = time.process_time()\n"
+    child += "while time.process_time() - begun < 1: pass"
+    parent = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {child!r}], check=True)"
+    spent = processes.run([sys.executable, "-c", parent], {}, tmp_path / "log.txt")
+    assert spent.cost.cpu >= 1
+    assert spent.cost.wall >= 1
+    assert 0.25 <= spent.peak_gib < 1
+
+
+def test_a_process_that_fails_says_what_it_printed(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"(?s)exit code 3.*lost"):
+        processes.run([sys.executable, "-c", "print('lost'); raise SystemExit(3)"], {}, tmp_path / "log.txt")
+
+
+def test_the_error_is_the_mean_over_seeds() -> None:
+    # Two seeds over two rows: roots of (1 + 1) / 2 and (9 + 9) / 2, whichever rows are drawn.
+    losses = np.array([[1.0, 1.0], [9.0, 9.0]])
+    assert tables.error_of("number", losses) == {"error": "2.0 (2.0 to 2.0)", "seeds": [1.0, 3.0]}
+    assert tables.error_of("category", np.eye(2))["seeds"] == [0.5, 0.5]
+
+
+@pytest.mark.parametrize("name", ["ludwig", "autogluon"])
+def test_a_peer_is_pinned_whole(name: str) -> None:
+    lines = (Path(tables.__file__).parent / "peers" / f"{name}.txt").read_text().splitlines()[1:]
+    assert all("==" in line for line in lines)
+    assert "torch==2.13.0+cpu" in lines

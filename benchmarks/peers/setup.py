@@ -1,10 +1,11 @@
 """Makes a peer's environment: `.peers/NAME` under the repository's root, which git ignores.
 
-    python -m benchmarks.peers.setup keras      # 2 min, 1.6 GB
+    python -m benchmarks.peers.setup keras      # 2 min, 1.6 GB; ludwig, autogluon: 4 min, 2.4 GB
 
 A peer is `NAME.txt` here, its packages with their versions; a line in `STEPS`, where pip has to be called
-in another way than once with that file; and `NAME_*.py`, a worker (see benchmarks/workers.py) that its
-own interpreter runs. Benchmarks leave out the peers that are not installed, and say so.
+in another way than once with that file; and `NAME_*.py`, which its own interpreter runs. Benchmarks leave
+out the peers that are not installed, and say so. Where pip does not find the CPU build of torch, set
+PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu.
 """
 
 from __future__ import annotations
@@ -22,6 +23,9 @@ HERE = Path(__file__).parent
 
 STEPS: Mapping[str, Sequence[Sequence[str]]] = {
     "keras": (("install", "--requirement", str(HERE / "keras.txt")),),
+    # Every package is named, so pip need not look for what fits: it would bring a CUDA build of torch.
+    "ludwig": (("install", "--no-deps", "--requirement", str(HERE / "ludwig.txt")),),
+    "autogluon": (("install", "--no-deps", "--requirement", str(HERE / "autogluon.txt")),),
 }
 """Peer → the calls of pip that fill its environment, in order."""
 
@@ -36,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         venv.create(python.parents[1], with_pip=True)
     for step in STEPS[name]:
         subprocess.run([str(python), "-m", "pip", *step], check=True)
+    _remove_compiled_torchaudio(python.parents[1])
     print(python)
 
 
@@ -47,6 +52,12 @@ def interpreter(name: str) -> Path:
 def installed(name: str) -> bool:
     """Whether a peer's environment has been made."""
     return interpreter(name).exists()
+
+
+def _remove_compiled_torchaudio(environment: Path) -> None:
+    """Its compiled part wants CUDA, and an import fails on it; without the files torchaudio does without."""
+    for path in environment.glob("lib/python*/site-packages/torchaudio/lib/*.so"):
+        path.unlink()
 
 
 if __name__ == "__main__":

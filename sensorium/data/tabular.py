@@ -16,6 +16,7 @@ import numpy as np
 from pydantic import Field
 
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
+from sensorium.data.ranks import normal_score, rank_quantiles, value_of_score
 from sensorium.errors import CellError
 
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?")
@@ -30,8 +31,10 @@ OTHER = "(other)"
 class NumberConfig(ColumnConfig):
     """What a recipe may say about a number."""
 
-    scale: Literal["standard", "robust", "none"] = Field(
-        "robust", description="standard: mean and deviation; robust: median and quartiles; none: as it is"
+    scale: Literal["standard", "robust", "quantile", "none"] = Field(
+        "robust",
+        description="standard: mean and deviation; robust: median and quartiles; quantile: by rank, as a "
+        "normal distribution; none: as it is",
     )
     clip: float | None = Field(10.0, gt=0, description="largest size of a scaled value; null: no limit")
     date: bool = Field(False, description="cells are dates, read as days since 1970-01-01")
@@ -52,6 +55,7 @@ class NumberColumn(Column):
         self.config = config
         self.centre = 0.0
         self.spread = 1.0
+        self.quantiles: Array | None = None
 
     @classmethod
     def recognise(cls, profile: Profile) -> Recognised | None:
@@ -67,18 +71,24 @@ class NumberColumn(Column):
         return Recognised(f"numbers with {profile.distinct} different values", {})
 
     def fit(self, cells: Iterable[Any]) -> None:
-        """Learns centre and spread; cells that are no numbers are left for `decode` to report."""
+        """Learns centre and spread, or quantiles; cells that are no numbers are `decode`'s to report."""
         values = array("d")
         for cell in cells:
             try:
                 values.append(self._number(cell))
             except CellError:
                 continue
-        if len(values) and self.config.scale != "none":
+        if len(values) and self.config.scale == "quantile":
+            self.quantiles = rank_quantiles(np.frombuffer(values))
+        elif len(values) and self.config.scale != "none":
             self.centre, self.spread = _centre_and_spread(np.frombuffer(values), self.config.scale)
 
     def decode(self, cell: Any) -> Array:
-        scaled = (self._number(cell) - self.centre) / self.spread
+        value = self._number(cell)
+        if self.quantiles is None:
+            scaled = (value - self.centre) / self.spread
+        else:
+            scaled = normal_score(value, self.quantiles)
         if self.config.clip is not None:
             scaled = min(max(scaled, -self.config.clip), self.config.clip)
         if abs(scaled) > float(np.finfo(np.float32).max):
@@ -90,13 +100,17 @@ class NumberColumn(Column):
 
     def unscale(self, values: Array) -> Array:
         """Scaled values, any shape → the table's units, float64."""
+        if self.quantiles is not None:
+            return value_of_score(np.asarray(values), self.quantiles)
         return np.asarray(values, dtype=np.float64) * self.spread + self.centre
 
     def state(self) -> dict[str, Any]:
-        return {"centre": self.centre, "spread": self.spread}
+        quantiles = {} if self.quantiles is None else {"quantiles": self.quantiles.tolist()}
+        return {"centre": self.centre, "spread": self.spread, **quantiles}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.centre, self.spread = float(state["centre"]), float(state["spread"])
+        self.quantiles = np.array(state["quantiles"]) if "quantiles" in state else None
 
     def _number(self, cell: Any) -> float:
         return days(cell) if self.config.date else number(cell)

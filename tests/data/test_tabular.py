@@ -72,6 +72,34 @@ def test_standard_scale_by_hand() -> None:
     assert column.decode(9).dtype == np.float32
 
 
+def test_quantile_scale_by_hand() -> None:
+    column = numbers([0, 1, 2, 3, 1000], scale="quantile")
+    # Ranks of quartiles; between 2 and 3 lies 0.625, whose score is 0.3186. Beyond the ends: the ends.
+    scaled = [float(column.decode(value)[0]) for value in (1, 2, 2.5, 3)]
+    assert scaled == pytest.approx([-0.6745, 0, 0.3186, 0.6745], abs=1e-4)
+    assert column.decode(1000) == column.decode(1e9) == -column.decode(-5)
+    assert column.unscale(np.array([[-0.6745, 0.3186]])) == pytest.approx(np.array([[1, 2.5]]), abs=1e-3)
+    repeated = numbers([0, 0, 0, 1, 2], scale="quantile")  # 0 is the ranks 0 to 0.5: their middle is 0.25
+    assert repeated.decode(0)[0] == pytest.approx(-0.6745, abs=1e-4)
+    assert numbers([7, 7], scale="quantile").decode(7)[0] == 0
+    assert numbers([7], scale="quantile").decode(9)[0] == 0
+
+
+def test_quantiles_are_saved_with_the_column() -> None:
+    column = numbers([0, 1, 2, 3, 1000], scale="quantile")
+    again = NumberColumn(column.config)
+    again.load_state(json.loads(json.dumps(column.state())))
+    assert again.decode(2.5) == column.decode(2.5)
+
+
+@given(some.lists(some.floats(-1e300, 1e300), min_size=1))
+def test_quantile_scale_keeps_the_order(values: list[float]) -> None:
+    column = numbers(values, scale="quantile")
+    scaled = [float(column.decode(value)[0]) for value in sorted(values)]
+    assert np.isfinite(scaled).all()
+    assert (np.diff(scaled) >= 0).all()
+
+
 def test_no_scale() -> None:
     column = numbers([5, 6], scale="none", clip=None)
     assert (column.centre, column.spread) == (0.0, 1.0)
