@@ -173,7 +173,7 @@ def test_a_trained_model_agrees_with_its_own_tables():
     assert kind.after.log_loss == pytest.approx(after["log_loss"])
     assert kind.temperature == head.temperature
     head.temperature = 1.0
-    plain = collect(model.model, loader, np.arange(120))
+    cold = collect(model.model, loader, np.arange(120))
     before = head.metrics(cold.predicted["kind"], cold.targets["kind"])
     assert kind.before.log_loss == pytest.approx(before["log_loss"])
     assert json.loads(json.dumps(plain(found), allow_nan=False))["outputs"]["kind"]["subsets"]
