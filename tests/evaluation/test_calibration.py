@@ -23,6 +23,7 @@ from sensorium.evaluation.calibration import (
 )
 from sensorium.evaluation.calibration_plot import reliability_svg
 from sensorium.evaluation.calibration_words import sentences, verdict, view
+from sensorium.evaluation.evaluate import plain
 from sensorium.evaluation.metrics import Interval, wilson
 from sensorium.evaluation.words import limits, number
 from sensorium.inference import collect, subsets
