@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sensorium.data.blocks import distinct_of
 from sensorium.data.column import Profile
 from sensorium.data.compact import key_of
 from sensorium.data.infer import useless
@@ -122,17 +123,14 @@ def contents_of(table: Table, seen: Profile, wanted: Flags, media: Media | None)
 
 def _block_keys(block: pa.ChunkedArray) -> Keys:
     """Keys of some cells; a label that comes many times is hashed once."""
-    values, codes = block.combine_chunks(), None
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
-        values = values.dictionary_encode()
-    if pa.types.is_dictionary(values.type):
-        values, codes = values.dictionary, values.indices.cast(pa.int64())
-    hashed = [None if cell is None else hash_of(_normalised(cell)) for cell in values.to_pylist()]
+    distinct = distinct_of(block)
+    values, codes = distinct or (block.to_pylist(), np.arange(len(block)))
+    hashed = [None if cell is None else hash_of(_normalised(cell)) for cell in values]
     keys = _no_keys(len(hashed) + 1)  # the last stands for what is missing
     there = np.array([one is not None for one in hashed], dtype=np.bool_)
     keys[:-1][there, 0] = 1
     keys[:-1][there, 1:] = _as_keys([one for one in hashed if one is not None])
-    return keys[:-1] if codes is None else keys[codes.fill_null(len(hashed)).to_numpy()]
+    return keys[codes]
 
 
 def _number_contents(cells: TableColumn, kind: pa.DataType, wanted: Flags) -> Contents:

@@ -19,6 +19,8 @@ Rows = npt.NDArray[np.int64]
 
 MOST_KEPT = 256 * 1024**2
 """Bytes of decoded cells that are kept of one column; texts beyond, and larger columns, are decoded anew."""
+ROWS_OF_A_BLOCK = 8192
+"""Rows that are decoded together in tables of more."""
 
 
 def new_kept(column: Column, rows: int) -> KeptCells | KeptTexts | None:
@@ -36,12 +38,21 @@ class KeptCells:
 
     def __init__(self, rows: int, one: Cells) -> None:
         self._read = np.zeros(rows, dtype=np.bool_)
+        self._tried = np.zeros(rows // ROWS_OF_A_BLOCK + 1, dtype=np.bool_)
         self._values = np.zeros((rows, *one.values.shape[1:]), dtype=one.values.dtype)
         self._mask = np.zeros((rows, *one.mask.shape[1:]), dtype=np.bool_)
 
     def unread(self, rows: Rows) -> Rows:
         """Those of the rows that were not read yet."""
         return rows[~self._read[rows]]
+
+    def untried(self, rows: Rows) -> list[int]:
+        """The blocks of these rows that were not asked for yet; they are from now on."""
+        blocks = np.unique(rows // ROWS_OF_A_BLOCK)
+        blocks = blocks[~self._tried[blocks]]
+        self._tried[blocks] = True
+        found: list[int] = blocks.tolist()
+        return found
 
     def put(self, rows: Rows, cells: Cells) -> None:
         """Keeps the cells of these rows, the missing ones too."""

@@ -15,7 +15,7 @@ IN_MEMORY = 16 * 1024**2
 """Bytes of a table that is held in memory; larger ones are written to disk and mapped."""
 BATCH_BYTES = 4 * 1024**2
 """Bytes, about, of the parts in which a large table is read."""
-_CELLS = 512  # cells after which pages are given back: few, as the system maps 16 pages around each
+_CELLS = 128  # cells after which pages are given back: few, as the system maps 16 pages around each
 
 
 class Batches(NamedTuple):

@@ -20,6 +20,7 @@ from sensorium.data.scratch import Scratch
 from sensorium.errors import TableError
 
 _BLOCK = 64  # rows turned into Python at once while iterating: a block of pictures stays small
+_NEAR = 4  # times as many cells may lie between the first and the last of some that are copied at once
 _DIGEST_BLOCK = 8192  # rows hashed at once; part of what a digest means
 
 
@@ -79,25 +80,24 @@ class TableColumn(Sequence[Any]):
         return _present(self._cells[position].as_py())
 
     def __iter__(self) -> Iterator[Any]:
-        if self._rows is not None:
-            yield from (self[row] for row in range(len(self)))
-            return
-        for start in range(0, len(self), _BLOCK):
-            self._scratch.touch(_BLOCK)
-            yield from map(_present, self._cells.slice(start, _BLOCK).to_pylist())
+        for block in self.blocks(_DIGEST_BLOCK if _fixed_width(self._cells.type) else _BLOCK):
+            yield from map(_present, block.to_pylist())
 
     def blocks(self, size: int) -> Iterator[pa.ChunkedArray]:
         """The cells as Arrow, `size` at a time, the last block shorter. Floats that are no number are left so."""
         for start in range(0, len(self), size):
-            yield self._block(start, size)
+            yield self.block(start, size)
 
-    def _block(self, start: int, size: int) -> pa.ChunkedArray:
+    def block(self, start: int, size: int) -> pa.ChunkedArray:
+        """Some cells as Arrow, from a position on; fewer at the end."""
         self._scratch.touch(size)
         if self._rows is None:
             return self._cells.slice(start, size)
         rows = self._rows[start : start + size]
-        if _fixed_width(self._cells.type):
-            return self._cells.take(pa.array(rows))
+        first, last = (int(rows.min()), int(rows.max())) if len(rows) else (0, -1)
+        near = last - first < _NEAR * size  # else Arrow would copy cells that nobody asked for
+        if near or _fixed_width(self._cells.type):
+            return self._cells.slice(first, last - first + 1).take(pa.array(rows - first))
         cells = TableColumn(self._cells, rows, self._scratch)
         return pa.chunked_array([pa.array(list(cells), self._cells.type)])
 
