@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     lengths, formats = ([MILLION], ["parquet"]) if chosen.million else (chosen.rows, chosen.format)
     if chosen.smoke:
         lengths, formats = [60, 120], ["csv"]
-    measured: dict[str, list[dict[str, Any]]] = {}
+    measured: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="sensorium-memory-") as folder:
         make = make_numbers if chosen.million else make_mixed
         for rows in lengths:
@@ -75,12 +75,45 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name in formats:
                 for rows in lengths:
                     found = measure(Path(folder), rows, name, chosen.million)
-                    measured.setdefault(f"{rows:,} rows, {name}", []).append(found)
-                    print(f"{rows:,} rows, {name}: {found}", flush=True)
-    lines = {name: {key: spread([one[key] for one in found]) for key in found[0]} for name, found in measured.items()}
+                    measured.setdefault(_name(rows, name), []).append(found)
+                    print(f"{_name(rows, name)}: {found}", flush=True)
     title = "Numbers and categories" if chosen.million else "Text, numbers, category and picture"
-    content = {"tables": {}, "bases": {}, "figures": {title: figures(lines)}, "notes": {}, "measured": measured}
+    content = {
+        "tables": {},
+        "bases": {},
+        "figures": {title: _summary(measured), **_growth(measured, lengths, formats)},
+        "notes": {},
+        "measured": measured,
+    }
     report("memory", content, chosen.output, began)
+
+
+def _summary(measured: dict[str, list[dict[str, float]]]) -> dict[str, dict[str, dict[str, float]]]:
+    return {
+        name: {key: spread([one[key] for one in found]) for key in found[0]}
+        for name, found in measured.items()
+    }
+
+
+def _growth(
+    measured: dict[str, list[dict[str, float]]], lengths: Sequence[int], formats: Sequence[str]
+) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
+    """Peaks of the longer tables as times those of the shortest, repeat by repeat."""
+    times: dict[str, dict[str, dict[str, float]]] = {}
+    for ending in formats:
+        base = measured[_name(lengths[0], ending)]
+        for rows in lengths[1:]:
+            own = measured[_name(rows, ending)]
+            peaks = [key for key in base[0] if "peak" in key]
+            times[_name(rows, ending)] = {
+                key.removesuffix(", MB"): spread([b[key] / a[key] for a, b in zip(base, own, strict=True)])
+                for key in peaks
+            }
+    return {f"Times {lengths[0]:,} rows": times} if times else {}
+
+
+def _name(rows: int, ending: str) -> str:
+    return f"{rows:,} rows, {ending}"
 
 
 def measure(folder: Path, rows: int, ending: str, million: bool) -> dict[str, float]:
@@ -90,7 +123,13 @@ def measure(folder: Path, rows: int, ending: str, million: bool) -> dict[str, fl
     with tempfile.TemporaryDirectory(dir=folder) as runs:
         trained = watch(["train", str(recipe), "--runs", runs], folder)
         predicted = watch(
-            ["predict", f"{runs}/{recipe.stem}", str(folder / f"{rows}.{ending}"), "-o", f"{runs}/predicted.parquet"],
+            [
+                "predict",
+                f"{runs}/{recipe.stem}",
+                str(folder / f"{rows}.{ending}"),
+                "-o",
+                f"{runs}/predicted.parquet",
+            ],
             folder,
         )
     reading = re.search(r"\), ([0-9.]+) s$", trained.said, re.MULTILINE)
@@ -174,12 +213,22 @@ def numbers_recipe(rows: int, ending: str) -> dict[str, Any]:
 def make_mixed(folder: Path, rows: int, endings: Sequence[str]) -> None:
     """Writes a table in parts, in every format, with a picture a row."""
     _make_pictures(folder, rows)
-    _write(folder, rows, endings, (_mixed_rows(start, min(_AT_ONCE, rows - start)) for start in range(0, rows, _AT_ONCE)))
+    _write(
+        folder,
+        rows,
+        endings,
+        (_mixed_rows(start, min(_AT_ONCE, rows - start)) for start in range(0, rows, _AT_ONCE)),
+    )
 
 
 def make_numbers(folder: Path, rows: int, endings: Sequence[str]) -> None:
     """Writes a table of numbers and categories in parts."""
-    _write(folder, rows, endings, (_number_rows(start, min(_AT_ONCE, rows - start)) for start in range(0, rows, _AT_ONCE)))
+    _write(
+        folder,
+        rows,
+        endings,
+        (_number_rows(start, min(_AT_ONCE, rows - start)) for start in range(0, rows, _AT_ONCE)),
+    )
 
 
 def _write(folder: Path, rows: int, endings: Sequence[str], parts: Iterator[dict[str, Any]]) -> None:
@@ -194,7 +243,9 @@ def _write(folder: Path, rows: int, endings: Sequence[str], parts: Iterator[dict
                 lines.writerows(zip(*(column.to_pylist() for column in table.columns), strict=True))
             if "parquet" in endings:
                 path = folder / f"{rows}.parquet"
-                writer = writers.setdefault("parquet", None) or pyarrow.parquet.ParquetWriter(path, table.schema)
+                writer = writers.setdefault("parquet", None) or pyarrow.parquet.ParquetWriter(
+                    path, table.schema
+                )
                 writers["parquet"] = writer
                 writer.write_table(table)
     for writer in writers.values():

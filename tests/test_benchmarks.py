@@ -9,12 +9,15 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks import decoding, log_mel, training_speed
+from benchmarks import cold_start, decoding, growth, log_mel, memory, training_speed
 from benchmarks.common import Cost, in_turns, rates
 
 BENCHMARKS: dict[str, Any] = {
+    "cold_start": cold_start.main,
     "decoding": decoding.main,
+    "growth": growth.main,
     "log_mel": log_mel.main,
+    "memory": memory.main,
     "training_speed": training_speed.main,
 }
 
@@ -36,6 +39,21 @@ def test_a_benchmark_runs_and_says_where(
         assert table[base]["times_base"] == {"median": 1.0, "min": 1.0, "max": 1.0}
         assert all(figures["per_cpu_second"]["min"] > 0 for figures in table.values())
         assert title in printed
+    for title, figures in result.get("figures", {}).items():
+        assert title in printed
+        assert all(figure["min"] > 0 for row in figures.values() for figure in row.values())
+    assert result["tables"] or result["figures"]
+
+
+def test_growth_is_drawn(tmp_path: Path) -> None:
+    points = {
+        str(size): {key: {"median": size, "min": size - 1, "max": size + 1} for key in growth.FIGURES}
+        for size in (10, 100)
+    }
+    growth.draw(dict.fromkeys(growth.POINTS, points), tmp_path / "growth.svg")
+    drawn = (tmp_path / "growth.svg").read_text(encoding="utf-8")
+    assert "<svg" in drawn
+    assert len(drawn) > 10_000
 
 
 def test_variants_take_turns_after_a_round_that_is_not_counted() -> None:

@@ -52,9 +52,7 @@ def read_table(source: Any, media_root: str | Path | None = None) -> Table:
 class TableColumn(Sequence[Any]):
     """The cells of one column as Python objects (None = missing), converted only when they are asked for."""
 
-    def __init__(
-        self, cells: pa.ChunkedArray, rows: npt.NDArray[np.int64] | None, scratch: Scratch
-    ) -> None:
+    def __init__(self, cells: pa.ChunkedArray, rows: npt.NDArray[np.int64] | None, scratch: Scratch) -> None:
         self._cells = cells
         self._rows = rows
         self._scratch = scratch

@@ -211,7 +211,10 @@ class CategoryColumn(Column):
             return None
         values, places = distinct
         there = np.array([value is not None and value == value for value in values] + [False])
-        codes = [self._codes.get(label_of(value), 0) if known else 0 for value, known in zip(values, there, strict=False)]
+        codes = [
+            self._codes.get(label_of(value), 0) if known else 0
+            for value, known in zip(values, there, strict=False)
+        ]
         return Cells(np.array([*codes, 0], dtype=np.int64)[places][:, None], there[places][:, None])
 
     def _learn(self, counts: Counter[str], types: set[type]) -> None:
