@@ -4,9 +4,9 @@
 
 One thing grows at a time, the others stay. Rows: a table of numbers and categories, read, divided and
 trained on for one epoch. The others: one optimizer step over 32 rows in memory, forward, backward, clipping
-and AdamW, of a model with that many numbers, with a transformer over that many tokens, or with a convolutional
-encoder of pictures of that many pixels a side. Every point is a process of its own, so that its peak of
-memory (VmHWM) is its own; points take turns.
+and AdamW, of a model with that many numbers, with a transformer over that many tokens, or with a
+convolutional encoder of pictures of that many pixels a side. Every point is a process of its own, so that
+its peak of memory (VmHWM) is its own; points take turns.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ POINTS: dict[str, tuple[int, ...]] = {
 FIGURES = {"CPU-seconds": "#0b6e99", "peak, MB": "#c2571a"}  # and their colours
 SMOKE = {"rows": (50,), "inputs": (2,), "tokens": (8,), "pixels a side": (16,)}
 _STEP_ROWS = 32
+_SHORT = 40  # rows
 _STEPS = 3  # the fastest counts
 
 
@@ -89,19 +90,18 @@ def measure(what: str, size: int) -> dict[str, float]:
 
 
 def _epoch(rows: int, folder: Path) -> Callable[[], object]:
-    """From the file to the trained weights, for one epoch; what is imported on the way does not count."""
-    import torch.utils.tensorboard  # noqa: F401
-
-    import sensorium.evaluation.plots
-    import sensorium.training.loop  # noqa: F401
+    """From the file to the trained weights, for one epoch; a short table first, for all that is imported."""
     from benchmarks import memory
     from sensorium.fitting import train_in
     from sensorium.recipe import parse_recipe
     from sensorium.training.progress import Silent
 
-    memory.make_numbers(folder, rows, ["parquet"])
-    recipe = parse_recipe(memory.numbers_recipe(rows, "parquet"), folder=folder)
-    return lambda: train_in(recipe, folder / "run", Silent())
+    recipes = {}
+    for count in (_SHORT, rows):
+        memory.make_numbers(folder, count, ["parquet"])
+        recipes[count] = parse_recipe(memory.numbers_recipe(count, "parquet"), folder=folder)
+    train_in(recipes[_SHORT], folder / "short", Silent())
+    return lambda: train_in(recipes[rows], folder / "run", Silent())
 
 
 def _step(what: str, size: int, folder: Path) -> Callable[[], object]:
@@ -132,8 +132,8 @@ def _inputs(what: str, size: int) -> dict[str, Any]:
     if what == "tokens":
         encoder = {"kind": "transformer"}
         return {"text": {"type": "text", "tokenizer": "word", "length": size, "encoder": encoder}}
-    encoder = {"kind": "cnn", "channels": [32, 64, 128]}
-    return {"picture": {"type": "image", "size": size, "encoder": encoder}}
+    convolutions = {"kind": "cnn", "channels": [32, 64, 128]}
+    return {"picture": {"type": "image", "size": size, "encoder": convolutions}}
 
 
 def _table(what: str, size: int) -> dict[str, list[Any]]:

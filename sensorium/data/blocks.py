@@ -13,7 +13,7 @@ def numbers_of(cells: pa.ChunkedArray) -> npt.NDArray[np.float64] | None:
     """`(B,)` float64, NaN where missing; None where the cells are neither integers nor floats."""
     if not (pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type)):
         return None
-    return cells.to_numpy().astype(np.float64)
+    return np.asarray(cells.to_numpy(), dtype=np.float64)
 
 
 def distinct_of(cells: pa.ChunkedArray) -> tuple[list[Any], npt.NDArray[np.int64]] | None:

@@ -200,7 +200,7 @@ class Cache:
                 self._places.put(place_key, place._replace(checked=True).encode())
 
     def _drop(self, place_key: int, place: _Place) -> _Place | None:
-        """Forgets a damaged array, so that it is decoded and put again; the next place, where there is one."""
+        """Forgets a damaged array, so that it is put again; the next place, where there is one."""
         with self._lock:
             if self._place(place_key) == place:
                 spare = self._spare.get(place_key)
@@ -353,7 +353,7 @@ def _write(file: FileIO, content: bytes) -> None:
 
 
 def _read_at(path: Path, offset: int, size: int) -> bytes:
-    """Bytes of a file; fewer at its end, none where it cannot be read. No file stays open: there may be many."""
+    """Bytes of a file; fewer at its end, none where it cannot be read. It is closed: files may be many."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:

@@ -10,8 +10,8 @@ import numpy as np
 from sensorium.data.contents import Flags, Keys, Rows, WholeRows, codes_of, contents_of, flags_of, is_content
 from sensorium.data.infer import profile
 from sensorium.data.media import Media
-from sensorium.data.split import PARTS
 from sensorium.data.table import Table
+from sensorium.data.units import PARTS
 
 
 @dataclass(frozen=True)

@@ -174,7 +174,7 @@ class Loader:
         return kept.take(rows)
 
     def _decode_blocks(self, bound: BoundColumn, kept: KeptCells, rows: Rows) -> None:
-        """Decodes the blocks around some rows whole, where the column can: the other rows will be asked for."""
+        """Decodes the blocks around some rows whole, where the column can: the others will be asked for."""
         cells = self.table.column(bound.source)
         for block in kept.untried(rows):
             start = block * ROWS_OF_A_BLOCK

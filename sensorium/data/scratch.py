@@ -51,8 +51,8 @@ class Scratch:
             mapped = _written(batches)
         except OSError as error:
             self.notes.append(
-                f"the table is held in memory: {default_folder()} cannot take it ({error.strerror or error}); "
-                "free space there, or name another folder in SENSORIUM_CACHE"
+                f"the table is held in memory: {default_folder()} cannot take it "
+                f"({error.strerror or error}); free space there, or name another folder in SENSORIUM_CACHE"
             )
             return None
         self._maps.append(mapped)

@@ -22,8 +22,8 @@ from sensorium.data.contents import (
 )
 from sensorium.data.infer import profile
 from sensorium.data.table import Table
-from sensorium.data.units import PARTS, Units, cut_latest, draw_parts
 from sensorium.data.tabular import days, label_of, number
+from sensorium.data.units import PARTS, Units, cut_latest, draw_parts
 from sensorium.errors import CellError, TableError
 
 _PART_OF = {
@@ -245,10 +245,7 @@ def _strata(table: Table, column: str) -> tuple[Rows, list[str]]:
     tenths = _tenths(table, column)
     strata = np.zeros(len(table), dtype=np.int64)
     for row, (value, tenth) in enumerate(zip(table.column(column), tenths.tolist(), strict=True)):
-        if tenth >= 0:
-            name = f"tenth {tenth}"
-        else:
-            name = "missing" if value is None else f"label {_text(value)}"
+        name = "missing" if value is None else f"label {_text(value)}" if tenth < 0 else f"tenth {tenth}"
         strata[row] = codes.setdefault(name, len(codes))
     return strata, list(codes)
 

@@ -82,7 +82,7 @@ class TableColumn(Sequence[Any]):
             yield from map(_present, block.to_pylist())
 
     def blocks(self, size: int) -> Iterator[pa.ChunkedArray]:
-        """The cells as Arrow, `size` at a time, the last block shorter. Floats that are no number are left so."""
+        """The cells as Arrow, `size` at a time, fewer at the end; NaN is left as it is."""
         for start in range(0, len(self), size):
             yield self.block(start, size)
 
