@@ -164,8 +164,11 @@ def draw(figures: dict[str, dict[str, dict[str, dict[str, float]]]], path: Path)
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
+    from matplotlib import ticker
 
     figure, panels = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
+    peaks = [found["peak, MB"]["max"] for by_size in figures.values() for found in by_size.values()]
+    memory_limits = min(peaks) / 2, max(peaks) * 1.5  # the same everywhere, so that panels can be compared
     for panel, (what, by_size) in zip(panels.flat, figures.items(), strict=True):
         sizes = [int(size.replace(",", "")) for size in by_size]
         for (key, colour), axis in zip(FIGURES.items(), (panel, panel.twinx()), strict=True):
@@ -175,7 +178,9 @@ def draw(figures: dict[str, dict[str, dict[str, dict[str, float]]]], path: Path)
             axis.plot(sizes, middle, "o-" if axis is panel else "s--", color=colour, markersize=4)
             axis.fill_between(sizes, low, high, color=colour, alpha=0.15, linewidth=0)
             axis.set_yscale("log")
-            axis.set_ylim(min(low) / 2, max(high) * 2)
+            axis.set_ylim((min(low) / 2, max(high) * 2) if axis is panel else memory_limits)
+            axis.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+            axis.yaxis.set_major_formatter(ticker.FuncFormatter(lambda value, _: f"{value:g}"))
             axis.set_ylabel(key, color=colour)
             axis.tick_params(axis="y", labelcolor=colour)
             axis.minorticks_off()
