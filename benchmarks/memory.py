@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = circumstances()
     lengths, formats = ([MILLION], ["parquet"]) if chosen.million else (chosen.rows, chosen.format)
     if chosen.smoke:
-        lengths, formats = [60, 120], ["csv"]
+        lengths, formats = [60], ["csv"]
     measured: dict[str, list[dict[str, float]]] = {}
     with tempfile.TemporaryDirectory(prefix="sensorium-memory-") as folder:
         make = make_numbers if chosen.million else make_mixed
