@@ -141,6 +141,8 @@ def report(name: str, content: Mapping[str, Any], output: Path | None, began: Ma
                 f"{_span(figures['times_base']):>26} times"
                 f"{figures['per_second']['median']:>10.4g} per s"
             )
+    for title, figures in content.get("figures", {}).items():
+        print("\n".join(["", title, *_figures_table(figures)]))
     for title, value in content.get("notes", {}).items():
         print(f"{title}: {value}")
     if output is not None:
@@ -174,6 +176,8 @@ def write_tables(folder: Path) -> None:
             for name, figures in table.items():
                 shown = [_span(figures[key]) for key in ("per_cpu_second", "times_base", "per_second")]
                 lines += [f"| {name} | {' | '.join(shown)} |"]
+        for title, figures in result.get("figures", {}).items():
+            lines += ["", f"**{title}**", "", *_figures_table(figures)]
         if result["notes"]:
             lines += [""]
         lines += [f"- {name}: {_words(value)}" for name, value in result["notes"].items()]
@@ -192,6 +196,15 @@ def _score_cells(figures: Mapping[str, Any]) -> list[str]:
 
 def _interval(figures: Mapping[str, float]) -> str:
     return f"{figures['value']:.3f} ({figures['low']:.3f} to {figures['high']:.3f})"
+
+
+def _figures_table(figures: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """Lines of a table: what was measured → which figure → median, least and most."""
+    names = list(dict.fromkeys(name for row in figures.values() for name in row))
+    lines = [f"| | {' | '.join(names)} |", "|" + "---|" * (len(names) + 1)]
+    for title, row in figures.items():
+        lines.append(f"| {title} | {' | '.join(_span(row[name]) if name in row else '' for name in names)} |")
+    return lines
 
 
 def _words(value: Any) -> str:

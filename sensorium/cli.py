@@ -182,7 +182,7 @@ def predict(
     """Predict every row of a table, in its order, under its key."""
     from sensorium.calibration import unlimited_words
     from sensorium.data.table import read_table
-    from sensorium.data.write import check_writable, write_table
+    from sensorium.data.write import check_writable, write_parts
     from sensorium.predict import load
 
     check_writable(output)
@@ -190,15 +190,16 @@ def predict(
     table = predictor.open(read_table(data, media_root))
     if predictor.absent_columns(table):
         typer.echo(predictor.absent_words(table), err=True)
-    predictions = predictor.tabulate(table, coverage)
-    write_table(predictions, output)
+    for note in table.notes:
+        typer.echo(note, err=True)
+    rows = write_parts(predictor.tabulate_in_parts(table, coverage), output)
     if predictor.unlimited and coverage is not None:
         typer.echo(unlimited_words(predictor.unlimited, coverage), err=True)
     for cell in predictor.unreadable[:20]:
         typer.echo(cell.line(), err=True)
     if len(predictor.unreadable) > 20:
         typer.echo(f"... and {len(predictor.unreadable) - 20} more cells that could not be read", err=True)
-    typer.echo(f"wrote {predictions.num_rows} rows to {output}")
+    typer.echo(f"wrote {rows} rows to {output}")
 
 
 def _refuse_to_overwrite(path: Path, force: bool) -> None:

@@ -169,6 +169,8 @@ def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
     reporter.say(
         f"{prepared.table.source}: {len(prepared.table)} rows ({sizes}), {time.monotonic() - began:.1f} s"
     )
+    for note in prepared.table.notes:
+        reporter.say(note)
     for line in [*doubts(prepared), *(report.line() for report in prepared.duplicates)]:
         reporter.say(f"warning: {line}")
     return prepared

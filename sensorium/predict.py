@@ -6,7 +6,7 @@ import difflib
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from sensorium.inference import Collected, collect
 from sensorium.model import Model, load_model
 from sensorium.prepare import new_loader
 from sensorium.recipe import Recipe
+
+_ROWS_AT_ONCE = 4096  # a multiple of the rows that the model takes at once
 
 
 class Predictor:
@@ -160,20 +162,42 @@ class Predictor:
 
     def tabulate(self, table: Table, coverage: float | None = None) -> pa.Table:
         """`predict_table` of a table that `open` gave, without its warnings."""
+        return pa.concat_tables(self.tabulate_in_parts(table, coverage))
+
+    def tabulate_in_parts(self, table: Table, coverage: float | None = None) -> Iterator[pa.Table]:
+        """`tabulate` a few thousand rows at a time, so that predictions need no more memory than these."""
         calibration = None if coverage is None else check_coverage(self.calibration, coverage)
-        collected = self.collect(table)
-        columns = self._keys(table)
-        found = self.answers(collected)
-        self.unlimited = {}
-        if calibration is not None and coverage is not None:
-            self.unlimited = calibration.unlimited(collected, coverage)
-            for name, sets in calibration.sets(self.model, collected, coverage).items():
-                found[name] |= {suffix: self._set_column(name, values) for suffix, values in sets.items()}
+        loader = self.loader(table)
+        self.unreadable, self.unlimited = [], {}
+        for start in range(0, max(1, len(table)), _ROWS_AT_ONCE):
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(table)))
+            collected = collect(self.model, loader, rows)
+            self.unreadable = loader.quarantine.cells()
+            found = self.answers(collected)
+            if calibration is not None and coverage is not None:
+                self._add_sets(found, calibration, collected, coverage)
+            yield self._tabulated(table, collected, found)
+
+    def _add_sets(
+        self,
+        found: dict[str, dict[str, Any]],
+        calibration: Calibration,
+        collected: Collected,
+        coverage: float,
+    ) -> None:
+        """Adds the columns of sets to the answers, and counts the rows whose set holds everything."""
+        for name, rows in calibration.unlimited(collected, coverage).items():
+            self.unlimited[name] = self.unlimited.get(name, 0) + rows
+        for name, sets in calibration.sets(self.model, collected, coverage).items():
+            found[name] |= {suffix: self._set_column(name, values) for suffix, values in sets.items()}
+
+    def _tabulated(self, table: Table, collected: Collected, found: dict[str, dict[str, Any]]) -> pa.Table:
+        columns = self._keys(table, collected.rows)
         for name, answers in found.items():
-            columns += [(f"{name}_{suffix}", pa.array(values)) for suffix, values in answers.items()]
+            columns += [(f"{name}_{suffix}", _as_arrow(values)) for suffix, values in answers.items()]
         names = pa.list_(pa.string())
         columns.append(("missing", pa.array(self._missing_inputs(collected.present), type=names)))
-        columns.append(("unreadable", pa.array(self._unreadable_inputs(collected.present), type=names)))
+        columns.append(("unreadable", pa.array(self._unreadable_inputs(collected), type=names)))
         _check_names([name for name, _ in columns])
         return pa.table(dict(columns))
 
@@ -276,27 +300,34 @@ class Predictor:
                 words = f"no cell of column {source!r} can be read; the first: {first.line()}"
                 warnings.warn(words, UserWarning, stacklevel=3)
 
-    def _keys(self, table: Table) -> list[tuple[str, pa.Array]]:
+    def _keys(self, table: Table, rows: Array) -> list[tuple[str, pa.Array]]:
         names = [name for name in dict.fromkeys(self.recipe.data.key) if name in table.names]
         if not names:
-            return [("row", pa.array(np.arange(len(table))))]
+            return [("row", pa.array(rows))]
         # Column by column, and not from table.arrow, which copies the media too where rows were taken.
+        part = table.take(rows)
         return [
-            (name, pa.array(list(table.column(name)), type=table.schema.field(name).type)) for name in names
+            (name, pa.array(list(part.column(name)), type=table.schema.field(name).type)) for name in names
         ]
 
     def _missing_inputs(self, present: Array) -> list[list[str]]:
         """Of every row the inputs that it lacks."""
         return [[name for name, there in zip(self.inputs, row, strict=True) if not there] for row in present]
 
-    def _unreadable_inputs(self, present: Array) -> list[list[str]]:
+    def _unreadable_inputs(self, collected: Collected) -> list[list[str]]:
         """Of every row the inputs that it lacks because their cell could not be read."""
-        found: list[list[str]] = [[] for _ in present]
+        places = {row: place for place, row in enumerate(collected.rows.tolist())}
+        found: list[list[str]] = [[] for _ in places]
         for cell in self.unreadable:
+            place = places.get(cell.row)
             for position, (name, bound) in enumerate(self.inputs.items()):
                 # One cell may serve two inputs, and only one of them fail: a film without sound.
-                if bound.source == cell.column and not present[cell.row, position]:
-                    found[cell.row].append(name)
+                if (
+                    place is not None
+                    and bound.source == cell.column
+                    and not collected.present[place, position]
+                ):
+                    found[place].append(name)
         return found
 
 
@@ -349,6 +380,12 @@ def _classes(column: Column) -> list[Any]:
         classes: list[Any] = column.classes.tolist()
         return classes
     return list(getattr(column, "labels", []))
+
+
+def _as_arrow(values: Any) -> pa.Array:
+    """Answers as Arrow, of the same type in every part of a table: lists are of text, empty ones too."""
+    array = pa.array(values)
+    return array.cast(pa.list_(pa.string())) if array.type == pa.list_(pa.null()) else array
 
 
 def _as_array(values: Any) -> Any:

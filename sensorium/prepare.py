@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.cache import Cache
+from sensorium.data.cache import Cache, default_folder
 from sensorium.data.duplicates import DuplicateReport, duplicates
 from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns
 from sensorium.data.media import Media
@@ -141,8 +141,7 @@ def open_cache(config: DataConfig, folder: Path) -> Cache | None:
         return None
     if isinstance(config.cache, str):
         return Cache(folder / config.cache)
-    default = os.environ.get("SENSORIUM_CACHE") or Path.home() / ".cache" / "sensorium"
-    return Cache(Path(default))
+    return Cache(default_folder())
 
 
 def check_target_known(prepared: Prepared) -> None:

@@ -14,12 +14,15 @@ import torch
 
 from benchmarks import (
     autogluon,
+    cold_start,
     decoding,
+    growth,
     known_answers,
     loader,
     log_mel,
     ludwig,
     made_table,
+    memory,
     processes,
     tables,
     training_speed,
@@ -36,10 +39,13 @@ from sensorium.recipe import parse_recipe
 
 BENCHMARKS: dict[str, Any] = {
     "autogluon": autogluon.main,
+    "cold_start": cold_start.main,
     "decoding": decoding.main,
+    "growth": growth.main,
     "loader": loader.main,
     "log_mel": log_mel.main,
     "ludwig": ludwig.main,
+    "memory": memory.main,
     "tables": tables.main,
     "training_speed": training_speed.main,
     "tutorial_models": tutorial_models.main,
@@ -65,6 +71,10 @@ def test_a_benchmark_runs_and_says_where(
         assert variants[base]["times_base"] == {"median": 1.0, "min": 1.0, "max": 1.0}
         assert all(figures["per_cpu_second"]["min"] > 0 for figures in variants.values())
         assert title in printed
+    for title, figures in result.get("figures", {}).items():
+        assert title in printed
+        assert all(figure["min"] > 0 for row in figures.values() for figure in row.values())
+    assert result["tables"] or result["figures"]
     assert ("Keras is left out" in printed) == (name == "tutorial_models")
 
 
@@ -120,6 +130,17 @@ def test_known_answers_runs_and_says_where(tmp_path: Path, capsys: pytest.Captur
         for name, figures in asked.items():
             assert figures["value"] == pytest.approx(sum(figures["seeds"]) / 2, abs=1e-3)
             assert f"| {name} | {figures['value']:.3f} (" in tables
+
+
+def test_growth_is_drawn(tmp_path: Path) -> None:
+    points = {
+        str(size): {key: {"median": size, "min": size - 1, "max": size + 1} for key in growth.FIGURES}
+        for size in (10, 100)
+    }
+    growth.draw(dict.fromkeys(growth.POINTS, points), tmp_path / "growth.svg")
+    drawn = (tmp_path / "growth.svg").read_text(encoding="utf-8")
+    assert "<svg" in drawn
+    assert len(drawn) > 10_000
 
 
 def test_variants_take_turns_after_a_round_that_is_not_counted() -> None:

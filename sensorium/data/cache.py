@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import mmap
 import os
+import struct
 import threading
 import time
 import uuid
@@ -21,6 +21,7 @@ from typing import NamedTuple
 import numpy as np
 
 from sensorium.data.column import Array
+from sensorium.data.compact import CompactMap, key_of
 
 DTYPES: Mapping[str, np.dtype[np.generic]] = MappingProxyType(
     {"uint8": np.dtype("u1"), "int16": np.dtype("<i2")}
@@ -32,6 +33,11 @@ ALIGNMENT = 64
 
 REFRESH_SECONDS = 2.0
 """How often, at most, what other processes have added is looked up."""
+
+_PLACE = struct.Struct("<IQ?")
+_NOWHERE = b"\xff" * _PLACE.size  # of an array that was damaged
+_LINE_BYTES = 512  # a line is seldom longer
+_BLOCK_BYTES = 1 << 20
 
 
 class Cache:
@@ -64,9 +70,11 @@ class Cache:
         self.added_source_bytes = 0
         self.notes: list[str] = []
         self._lock = threading.RLock()
-        self._entries: dict[tuple[str, str], list[_Entry]] = {}
-        self._sources: set[str] = set()
+        self._places = CompactMap(_PLACE.size)
+        self._spare: dict[int, list[_Place]] = {}  # where an array is kept more than once
+        self._sources = CompactMap(0)
         self._segments: dict[str, _Segment] = {}
+        self._numbered: list[_Segment] = []
         self._writer: _Writer | None = None
         self._writable = True
         self._damaged = False
@@ -81,17 +89,21 @@ class Cache:
             key: the settings that it was decoded with.
 
         Returns:
-            A read-only array, uint8 or int16, that is mapped from the disk.
+            A read-only array, uint8 or int16.
         """
+        place_key = key_of(digest, key)
         with self._lock:
-            if (digest, key) not in self._entries:
+            if self._place(place_key) is None:
                 self._refresh()
-            candidates = list(self._entries.get((digest, key), ()))
-        for entry in candidates:
-            array = entry.read()
+            place = self._place(place_key)
+        while place is not None:
+            line = self._numbered[place.segment].line(place.offset)
+            known = line is not None and (line.digest, line.key) == (digest, key)
+            array = self._numbered[place.segment].array(line, place.checked) if line and known else None
             if array is not None:
+                self._check_off(place_key, place)
                 return array
-            self._drop(digest, key, entry)
+            place = self._drop(place_key, place)
         return None
 
     def put(self, digest: str, key: str, array: Array, source_bytes: int) -> None:
@@ -106,16 +118,16 @@ class Cache:
         if array.dtype.name not in DTYPES:
             raise ValueError(f"the cache keeps uint8 and int16, not {array.dtype.name}")
         with self._lock:
-            if not self._writable or (digest, key) in self._entries:
+            if not self._writable or self._place(key_of(digest, key)) is not None:
                 return
             try:
-                line = self._own_writer().append(digest, key, array, source_bytes)
+                offset, line = self._own_writer().append(digest, key, array, source_bytes)
             except OSError as error:
                 self._stop_writing(error)
                 return
             self.added_bytes += line.size
-            self.added_source_bytes += 0 if digest in self._sources else source_bytes
-            self._add(line)
+            self.added_source_bytes += 0 if self._sources.get(key_of(digest)) is not None else source_bytes
+            self._add(self._segment(line.segment), offset, line)
 
     def flush(self) -> None:
         """Asks the system to bring what was put onto the disk; without it only a power cut loses entries."""
@@ -156,30 +168,75 @@ class Cache:
         own = self._writer.name if self._writer is not None else ""
         for path in _index_files(self.folder):
             if path.stem != own:
-                segment = self._segments.setdefault(path.stem, _Segment(path.with_suffix(".data")))
-                for line in segment.new_lines():
-                    self._add(line)
+                segment = self._segment(path.stem)
+                for offset, line in segment.new_lines():
+                    self._add(segment, offset, line)
 
-    def _add(self, line: _Line) -> None:
-        segment = self._segments.setdefault(line.segment, _Segment(self.folder / f"{line.segment}.data"))
-        entry = _Entry(segment, line)
-        self._entries.setdefault((line.digest, line.key), []).append(entry)
+    def _segment(self, name: str) -> _Segment:
+        if name not in self._segments:
+            self._segments[name] = _Segment(self.folder / f"{name}.data", len(self._numbered))
+            self._numbered.append(self._segments[name])
+        return self._segments[name]
+
+    def _add(self, segment: _Segment, offset: int, line: _Line) -> None:
+        place, place_key = _Place(segment.number, offset, False), key_of(line.digest, line.key)
+        if self._place(place_key) is None:
+            self._places.put(place_key, place.encode())
+        else:
+            self._spare.setdefault(place_key, []).append(place)
         self.cached_bytes += line.size
-        if line.digest not in self._sources:
-            self._sources.add(line.digest)
+        if self._sources.get(key_of(line.digest)) is None:
+            self._sources.put(key_of(line.digest), b"")
             self.source_bytes += line.source_bytes
 
-    def _drop(self, digest: str, key: str, entry: _Entry) -> None:
-        """Forgets a damaged entry, so that it is decoded and put again."""
+    def _place(self, place_key: int) -> _Place | None:
+        record = self._places.get(place_key)
+        return None if record is None or record == _NOWHERE else _Place.decode(record)
+
+    def _check_off(self, place_key: int, place: _Place) -> None:
+        """Notes that the checksum was compared, so that it is not at the next time."""
+        if not place.checked:
+            with self._lock:
+                self._places.put(place_key, place._replace(checked=True).encode())
+
+    def _drop(self, place_key: int, place: _Place) -> _Place | None:
+        """Forgets a damaged array, so that it is put again; the next place, where there is one."""
         with self._lock:
-            rest = [other for other in self._entries.get((digest, key), ()) if other is not entry]
-            if rest:
-                self._entries[digest, key] = rest
-            else:
-                self._entries.pop((digest, key), None)
+            if self._place(place_key) == place:
+                spare = self._spare.get(place_key)
+                self._places.put(place_key, spare.pop(0).encode() if spare else _NOWHERE)
             if not self._damaged:
                 self._damaged = True
                 self.notes.append(f"some cached media in {self.folder} are damaged and are decoded again")
+            return self._place(place_key)
+
+
+def default_folder() -> Path:
+    """Where files are kept unless a recipe says otherwise: $SENSORIUM_CACHE, else ~/.cache/sensorium."""
+    return Path(os.environ.get("SENSORIUM_CACHE") or Path.home() / ".cache" / "sensorium")
+
+
+class _Place(NamedTuple):
+    """Where a line stands that says where an array is.
+
+    Attributes:
+        segment: its number in this process.
+        offset: of the line in the segment's index.
+        checked: whether the array's checksum was compared; it is when the array is first read.
+    """
+
+    segment: int
+    offset: int
+    checked: bool
+
+    def encode(self) -> bytes:
+        """The place as a record."""
+        return _PLACE.pack(*self)
+
+    @classmethod
+    def decode(cls, record: bytes) -> _Place:
+        """Takes back what `encode` wrote."""
+        return cls(*_PLACE.unpack(record))
 
 
 class _Line(NamedTuple):
@@ -220,66 +277,31 @@ class _Line(NamedTuple):
 
 
 class _Segment:
-    """A segment as read: its index so far, and its arrays mapped into memory."""
+    """A segment as read, here and there: mapped, an epoch would bring all of it into memory."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, number: int) -> None:
+        self.number = number
+        self._data, self._index = path, path.with_suffix(".index")
         self._read = 0
-        self._map: mmap.mmap | None = None
-        self._lock = threading.Lock()
 
-    def new_lines(self) -> Iterator[_Line]:
-        """Whole lines that were added since the last call; half a line waits for its rest."""
-        try:
-            with self.path.with_suffix(".index").open("rb") as file:
-                file.seek(self._read)
-                content = file.read()
-        except OSError:
-            return
-        for text in content.splitlines(keepends=True):
-            if not text.endswith(b"\n"):
-                return
-            self._read += len(text)
-            line = _Line.decode(self.path.stem, text)
+    def new_lines(self) -> Iterator[tuple[int, _Line]]:
+        """Offset and line of those that were added since the last call; half a line waits for its rest."""
+        for text in _lines(self._index, self._read):
+            offset, self._read = self._read, self._read + len(text)
+            line = _Line.decode(self._data.stem, text)
             if line is not None:
-                yield line
+                yield offset, line
 
-    def view(self, offset: int, size: int) -> memoryview | None:
-        """Bytes of the data file; None where the file is gone or too short."""
-        with self._lock:
-            if self._map is None or len(self._map) < offset + size:
-                self._map = self._mapped()
-            if self._map is None or len(self._map) < offset + size:
-                return None
-            return memoryview(self._map)[offset : offset + size]
+    def line(self, offset: int) -> _Line | None:
+        """The line at an offset; None where the file is gone or another."""
+        text = next(_lines(self._index, offset), None)
+        return None if text is None else _Line.decode(self._data.stem, text)
 
-    def _mapped(self) -> mmap.mmap | None:
-        try:
-            with self.path.open("rb") as file:
-                return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        except (OSError, ValueError):  # ValueError: the file is empty
+    def array(self, line: _Line, checked: bool) -> Array | None:
+        """The array of a line, read-only; None where it is damaged."""
+        content = _read_at(self._data, line.offset, line.size)
+        if len(content) < line.size or not (checked or zlib.crc32(content) == line.checksum):
             return None
-
-
-class _Entry:
-    """One array that is kept; its checksum is compared when it is first read."""
-
-    __slots__ = ("_checked", "_line", "_segment")
-
-    def __init__(self, segment: _Segment, line: _Line) -> None:
-        self._segment = segment
-        self._line = line
-        self._checked = False
-
-    def read(self) -> Array | None:
-        """The array, read-only; None where it is damaged."""
-        line = self._line
-        content = self._segment.view(line.offset, line.size)
-        if content is None:
-            return None
-        if not self._checked and zlib.crc32(content) != line.checksum:
-            return None
-        self._checked = True
         return np.frombuffer(content, DTYPES[line.dtype]).reshape(line.shape)
 
 
@@ -297,8 +319,8 @@ class _Writer:
             self.close = weakref.finalize(self, opened.pop_all().close)
         self._end = 0
 
-    def append(self, digest: str, key: str, array: Array, source_bytes: int) -> _Line:
-        """Writes an array, then the line that makes it known."""
+    def append(self, digest: str, key: str, array: Array, source_bytes: int) -> tuple[int, _Line]:
+        """Writes an array, then the line that makes it known, which is returned with its offset."""
         content = np.ascontiguousarray(array, DTYPES[array.dtype.name]).tobytes()
         padding = bytes(-len(content) % ALIGNMENT)
         line = _Line(
@@ -313,8 +335,9 @@ class _Writer:
         )
         _write(self._data, content + padding)
         self._end += len(content) + len(padding)
+        offset = self._index.tell()
         _write(self._index, line.encode())
-        return line
+        return offset, line
 
     def flush(self) -> None:
         """Brings the segment onto the disk."""
@@ -327,6 +350,31 @@ def _write(file: FileIO, content: bytes) -> None:
     rest = memoryview(content)
     while rest:
         rest = rest[file.write(rest) :]
+
+
+def _read_at(path: Path, offset: int, size: int) -> bytes:
+    """Bytes of a file; fewer at its end, none where it cannot be read. It is closed: files may be many."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return os.pread(file, size, offset)
+    except OSError:
+        return b""
+    finally:
+        os.close(file)
+
+
+def _lines(path: Path, offset: int) -> Iterator[bytes]:
+    """Whole lines of a file from an offset on."""
+    rest, size = b"", _LINE_BYTES
+    while block := _read_at(path, offset + len(rest), size):
+        *whole, rest = (rest + block).split(b"\n")
+        for line in whole:
+            offset += len(line) + 1
+            yield line + b"\n"
+        size = _BLOCK_BYTES
 
 
 def _index_files(folder: Path) -> list[Path]:

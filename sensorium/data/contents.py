@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import unicodedata
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from sensorium.data.blocks import distinct_of
 from sensorium.data.column import Profile
+from sensorium.data.compact import key_of
 from sensorium.data.infer import useless
 from sensorium.data.media import Media, Source, sniff
 from sensorium.data.table import Table, TableColumn
@@ -24,8 +25,10 @@ Flags = npt.NDArray[np.bool_]
 Keys = npt.NDArray[np.uint8]
 
 _LOOKED_AT = 200  # cells that say whether a column of strings holds paths of media
-_HASH_BYTES = 16
+HASH_BYTES = 16
 _ROWS_AT_ONCE = 8192
+_TEXTS_AT_ONCE = 1024
+_CELLS_AT_ONCE = 64  # they may be pictures
 _COLUMNS_AT_ONCE = 32  # hashed together: a table of thousands of columns needs no more memory
 
 
@@ -79,12 +82,26 @@ class WholeRows:
 
     def keys(self) -> Keys:
         """`(rows, 16)`, the same for rows that agree in every column so far."""
-        digests = []
-        for start in range(0, len(self.present), _ROWS_AT_ONCE):
+        whole = np.zeros((len(self.present), HASH_BYTES), dtype=np.uint8)
+        for start in range(0, len(whole), _ROWS_AT_ONCE):
             block = np.concatenate([keys[start : start + _ROWS_AT_ONCE] for keys in self._waiting], axis=1)
             cells, width = block.tobytes(), block.shape[1]
-            digests += [hash_of(cells[at : at + width]) for at in range(0, len(cells), width)]
-        return np.frombuffer(b"".join(digests), dtype=np.uint8).reshape(len(digests), _HASH_BYTES)
+            digests = [hash_of(cells[at : at + width]) for at in range(0, len(cells), width)]
+            whole[start : start + len(digests)] = _as_keys(digests)
+        return whole
+
+
+def codes_of(keys: Keys) -> Rows:
+    """`(rows,)`, one number for all rows of one key: its place among the different keys, sorted as bytes."""
+    rows, width = keys.shape
+    padded = np.zeros((rows, -(-width // 8) * 8), dtype=np.uint8)
+    padded[:, :width] = keys
+    words = padded.view(">u8").astype(np.uint64)
+    order = np.lexsort(words.T[::-1])
+    apart = np.any(words[order[1:]] != words[order[:-1]], axis=1)
+    codes = np.zeros(rows, dtype=np.int64)
+    codes[order[1:]] = np.cumsum(apart)
+    return codes
 
 
 def contents_of(table: Table, seen: Profile, wanted: Flags, media: Media | None) -> Contents:
@@ -95,52 +112,72 @@ def contents_of(table: Table, seen: Profile, wanted: Flags, media: Media | None)
         return _number_contents(cells, kind, wanted)
     if media is not None and _holds_media(seen):
         return _media_contents(cells, wanted, media)
-    keys = [b""] * len(cells)
-    for row, cell in _asked(cells, wanted):
-        keys[row] = hash_of(_normalised(cell))
-    return _found(keys, np.zeros(len(keys), dtype=np.bool_))
+    keys = _no_keys(len(cells))
+    start = 0
+    for block in cells.blocks(_TEXTS_AT_ONCE if seen.kind in ("string", "dictionary") else _CELLS_AT_ONCE):
+        keys[start : start + len(block)] = _block_keys(block)
+        start += len(block)
+    keys[~wanted] = 0
+    return Contents(keys, keys[:, 0] == 1, np.zeros_like(wanted))
+
+
+def _block_keys(block: pa.ChunkedArray) -> Keys:
+    """Keys of some cells; a label that comes many times is hashed once."""
+    distinct = distinct_of(block)
+    values, codes = distinct or (block.to_pylist(), np.arange(len(block)))
+    hashed = [None if cell is None else hash_of(_normalised(cell)) for cell in values]
+    keys = _no_keys(len(hashed) + 1)  # the last stands for what is missing
+    there = np.array([one is not None for one in hashed], dtype=np.bool_)
+    keys[:-1][there, 0] = 1
+    keys[:-1][there, 1:] = _as_keys([one for one in hashed if one is not None])
+    return keys[codes]
 
 
 def _number_contents(cells: TableColumn, kind: pa.DataType, wanted: Flags) -> Contents:
     dtype: type[np.generic] = np.float64 if pa.types.is_floating(kind) else np.int64
     dtype = np.uint64 if pa.types.is_unsigned_integer(kind) else dtype
-    values = list(cells)
-    present = np.array([value is not None for value in values], dtype=np.bool_) & wanted
-    numbers = np.array([0 if value is None else value for value in values], dtype=dtype)
-    numbers[~present] = 0
-    bits = (numbers + dtype(0)).view(np.uint8).reshape(len(values), 8)  # -0.0 + 0.0 is 0.0
-    keys = np.concatenate([present[:, None].astype(np.uint8), bits], axis=1)
+    keys = np.zeros((len(cells), 9), dtype=np.uint8)
+    start = 0
+    for block in cells.blocks(_ROWS_AT_ONCE):
+        values = block.cast(kind)  # out of a dictionary
+        present = values.is_valid().to_numpy()
+        numbers = values.cast(pa.from_numpy_dtype(dtype)).fill_null(0).to_numpy().astype(dtype)
+        present = present & (numbers == numbers)
+        present &= wanted[start : start + len(block)]
+        numbers = np.where(present, numbers, dtype(0)) + dtype(0)  # -0.0 + 0.0 is 0.0
+        keys[start : start + len(block), 0] = present
+        keys[start : start + len(block), 1:] = numbers.view(np.uint8).reshape(len(block), 8)
+        start += len(block)
+    present = keys[:, 0] == 1
     return Contents(keys, present, np.zeros_like(present))
 
 
 def _media_contents(cells: TableColumn, wanted: Flags, media: Media) -> Contents:
     """Digests of contents; of a file whose size no other file has, the size alone stands for it."""
-    keys = [b""] * len(cells)
+    keys = _no_keys(len(cells))
     unreadable = np.zeros(len(cells), dtype=np.bool_)
-    sizes: dict[int, int] = {}  # row of a file → its size
-    owner: dict[int, Path | None] = {}  # size → the one file that has it, None when several do
+    sizes = np.full(len(cells), -1, dtype=np.int64)
+    files = np.zeros(len(cells), dtype=np.uint64)  # 64 bits of the path of a file, 0 for bytes
     for row, cell in _asked(cells, wanted):
         try:
             source = media.source(cell)
-            size = source.size()
+            sizes[row] = source.size()
             if isinstance(source.content, bytes):
-                keys[row] = _digest(source)
-                owner[size] = None
+                _set_key(keys, row, _digest(source))
             else:
-                sizes[row] = size
-                owner[size] = source.content if owner.get(size, source.content) == source.content else None
+                files[row] = key_of(str(source.content)) | 1
         except CellError:
             unreadable[row] = True
-    compared = np.zeros_like(wanted)
-    for row, size in sizes.items():
-        compared[row] = owner[size] is None
-        keys[row] = b"" if compared[row] else hash_of(f"the one file of {size} bytes".encode())
+    alone = (files > 0) & ~_of_several(sizes, files)
+    for row in np.flatnonzero(alone).tolist():
+        _set_key(keys, row, hash_of(f"the one file of {sizes[row]} bytes".encode()))
+    compared = (files > 0) & ~alone
     for row, cell in _asked(cells, compared):
         try:
-            keys[row] = _digest(media.source(cell))
+            _set_key(keys, row, _digest(media.source(cell)))
         except CellError:
             unreadable[row] = True
-    return _found(keys, unreadable)
+    return Contents(keys, keys[:, 0] == 1, unreadable)
 
 
 def _asked(cells: TableColumn, wanted: Flags) -> Iterator[tuple[int, Any]]:
@@ -150,12 +187,28 @@ def _asked(cells: TableColumn, wanted: Flags) -> Iterator[tuple[int, Any]]:
             yield row, cell
 
 
-def _found(hashes: Sequence[bytes], unreadable: Flags) -> Contents:
-    """Contents from a hash a row, b"" where there is none."""
-    nothing = bytes(1 + _HASH_BYTES)
-    joined = b"".join(b"\1" + one if one else nothing for one in hashes)
-    keys = np.frombuffer(joined, dtype=np.uint8).reshape(len(hashes), len(nothing))
-    return Contents(keys, keys[:, 0] == 1, unreadable)
+def _of_several(sizes: Rows, files: npt.NDArray[np.uint64]) -> Flags:
+    """`(rows,)` bool, True where two rows of one size have different files, or bytes."""
+    order = np.lexsort((files, sizes))
+    same_size = sizes[order[1:]] == sizes[order[:-1]]
+    differ = same_size & (files[order[1:]] != files[order[:-1]])
+    group = np.concatenate([[0], np.cumsum(~same_size)])
+    several = np.zeros(len(sizes), dtype=np.bool_)
+    several[order] = (np.bincount(group[1:], weights=differ, minlength=len(sizes)) > 0)[group]
+    return several
+
+
+def _no_keys(rows: int) -> Keys:
+    """Keys that begin with 1 where there is something to compare: nowhere yet."""
+    return np.zeros((rows, 1 + HASH_BYTES), dtype=np.uint8)
+
+
+def _set_key(keys: Keys, row: int, hashed: bytes) -> None:
+    keys[row, 0], keys[row, 1:] = 1, _as_keys([hashed])[0]
+
+
+def _as_keys(hashes: Sequence[bytes]) -> Keys:
+    return np.frombuffer(b"".join(hashes), dtype=np.uint8).reshape(len(hashes), HASH_BYTES)
 
 
 def _normalised(cell: Any) -> bytes:
@@ -167,12 +220,12 @@ def _normalised(cell: Any) -> bytes:
 
 
 def _digest(source: Source) -> bytes:
-    return bytes.fromhex(source.digest())[:_HASH_BYTES]
+    return bytes.fromhex(source.digest())[:HASH_BYTES]
 
 
 def hash_of(content: bytes) -> bytes:
     """BLAKE2b, 16 bytes."""
-    return hashlib.blake2b(content, digest_size=_HASH_BYTES).digest()
+    return hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
 
 
 def _is_media(cell: str) -> bool:

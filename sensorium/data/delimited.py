@@ -10,11 +10,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from sensorium.data.scratch import IN_MEMORY, Batches
 from sensorium.errors import TableError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
@@ -37,32 +39,61 @@ _CSV_TYPES: tuple[tuple[str, pa.DataType], ...] = (
 
 def read_delimited(path: Path) -> pa.Table:
     """CSV or TSV, UTF-8 with or without a byte order mark → columns of text, empty cells null."""
+    options = _options(path)
+    try:
+        return pyarrow.csv.read_csv(path, **options)
+    except pa.ArrowInvalid as error:
+        if not _check_rows(path, DELIMITERS[path.suffix.lower()]):  # Arrow wants a line end after the names
+            names = options["read_options"].column_names
+            return pa.table({name: pa.array([], pa.large_string()) for name in names})
+        raise _wrong_line(path, error) from error
+
+
+def read_delimited_in_parts(path: Path) -> Batches | None:
+    """A large file in parts, like `read_delimited`; None for a small one."""
+    if path.stat().st_size <= IN_MEMORY:
+        return None
+    try:
+        reader = pyarrow.csv.open_csv(path, **_options(path))
+    except pa.ArrowInvalid as error:
+        raise _wrong_line(path, error) from error
+    return Batches(reader.schema, _parts(path, reader))
+
+
+def _parts(path: Path, reader: pyarrow.csv.CSVStreamingReader) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from reader
+    except pa.ArrowInvalid as error:
+        raise _wrong_line(path, error) from error
+
+
+def _options(path: Path) -> dict[str, Any]:
     delimiter = DELIMITERS[path.suffix.lower()]
     names = _header(path, delimiter)
     if _has_quotes(path):  # Arrow reads past a quote that is never closed, and the rows behind it are lost
         _check_rows(path, delimiter)
-    try:
-        return pyarrow.csv.read_csv(
-            path,
-            read_options=pyarrow.csv.ReadOptions(
-                column_names=names, skip_rows_after_names=1, block_size=_BLOCK_BYTES
-            ),
-            parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
-            convert_options=pyarrow.csv.ConvertOptions(
-                column_types=dict.fromkeys(names, pa.large_string()),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
+    return {
+        "read_options": pyarrow.csv.ReadOptions(
+            column_names=names, skip_rows_after_names=1, block_size=_BLOCK_BYTES
+        ),
+        "parse_options": pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
+        "convert_options": pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(names, pa.large_string()),
+            null_values=[""],
+            strings_can_be_null=True,
+        ),
+    }
+
+
+def _wrong_line(path: Path, error: pa.ArrowInvalid) -> TableError:
+    """What is wrong with a file that Arrow refuses, with the line where that can be said."""
+    _check_rows(path, DELIMITERS[path.suffix.lower()])
+    if "straddl" in str(error):
+        return TableError(
+            f"{path}: a row has more than {_BLOCK_BYTES >> 20} MB; keep large content in files, and name "
+            "their paths"
         )
-    except pa.ArrowInvalid as error:
-        if not _check_rows(path, delimiter):  # which says what line is wrong
-            return pa.table({name: pa.array([], pa.large_string()) for name in names})
-        if "straddl" in str(error):
-            raise TableError(
-                f"{path}: a row has more than {_BLOCK_BYTES >> 20} MB; keep large content in files, and name "
-                "their paths"
-            ) from error
-        raise TableError(f"{path} cannot be read: {str(error)[:60]}") from error
+    return TableError(f"{path} cannot be read: {str(error)[:60]}")
 
 
 def _has_quotes(path: Path) -> bool:
@@ -82,14 +113,9 @@ def infer_types(table: pa.Table) -> pa.Table:
 
 
 def _typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
-    present = cells.drop_null()
-    if not len(present):
-        return cells
-    without_words = present.filter(pc.invert(_says_missing(present)))
     for pattern, kind in _CSV_TYPES:
         numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        wanted = without_words if numeric else present
-        if not len(wanted) or not pc.all(pc.match_substring_regex(wanted, pattern)).as_py():
+        if not _all_match(cells, pattern, numeric):
             continue
         typed = pc.if_else(_says_missing(cells), None, cells) if numeric else cells
         try:
@@ -99,7 +125,20 @@ def _typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     return cells
 
 
-def _says_missing(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+def _all_match(cells: pa.ChunkedArray, pattern: str, numeric: bool) -> bool:
+    """Whether there are cells and all match; chunk by chunk, so that no long column is copied."""
+    some = False
+    for chunk in cells.chunks:
+        wanted = chunk.drop_null()
+        if numeric:
+            wanted = wanted.filter(pc.invert(_says_missing(wanted)))
+        if len(wanted) and not pc.all(pc.match_substring_regex(wanted, pattern)).as_py():
+            return False
+        some = some or len(wanted) > 0
+    return some
+
+
+def _says_missing(cells: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return pc.is_in(cells, value_set=pa.array(_MISSING_NUMBERS, cells.type))
 
 

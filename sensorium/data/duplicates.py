@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from sensorium.data.contents import Flags, Keys, Rows, WholeRows, contents_of, flags_of, is_content
+from sensorium.data.contents import Flags, Keys, Rows, WholeRows, codes_of, contents_of, flags_of, is_content
 from sensorium.data.infer import profile
 from sensorium.data.media import Media
-from sensorium.data.split import PARTS
 from sensorium.data.table import Table
+from sensorium.data.units import PARTS
 
 
 @dataclass(frozen=True)
@@ -69,29 +68,24 @@ def duplicates(
         if len(names) > 1 and is_content(seen):
             compared[name] = content.keys, content.present
     compared[""] = whole.keys(), whole.present & ~whole.unreadable
-    reports = []
+    reports: list[DuplicateReport] = []
     for name, (keys, comparable) in sorted(compared.items()):
-        found = _on_two_sides(keys, comparable, parts)
-        reports += [
-            DuplicateReport(name, *sides, len(found[sides]), found[sides][:5]) for sides in sorted(found)
-        ]
+        reports += _on_two_sides(name, codes_of(keys), comparable, parts)
     return reports
 
 
 def _on_two_sides(
-    keys: Keys, comparable: Flags, parts: Mapping[str, Rows]
-) -> dict[tuple[str, str], list[tuple[int, int]]]:
-    """Earlier and later part → pairs of rows with the same key: the first in the one, each in the other."""
-    cells, width = keys.tobytes(), keys.shape[1]
-    seen: dict[str, dict[bytes, int]] = {part: {} for part in PARTS}
-    found: dict[tuple[str, str], list[tuple[int, int]]] = defaultdict(list)
-    for place, part in enumerate(PARTS):
-        for row in map(int, parts.get(part, ())):
-            if not comparable[row]:
-                continue
-            key = cells[row * width : (row + 1) * width]
-            for earlier in PARTS[:place]:
-                if key in seen[earlier]:
-                    found[earlier, part].append((seen[earlier][key], row))
-            seen[part].setdefault(key, row)
-    return found
+    column: str, codes: Rows, comparable: Flags, parts: Mapping[str, Rows]
+) -> list[DuplicateReport]:
+    """Rows of an earlier and a later part with the same code: the first in the one, each in the other."""
+    rows = {part: np.asarray(parts.get(part, ()), dtype=np.int64) for part in PARTS}
+    rows = {part: own[comparable[own]] for part, own in rows.items()}
+    reports = []
+    for first, second in (("train", "test"), ("train", "validation"), ("validation", "test")):
+        earliest = np.full(len(codes), -1, dtype=np.int64)  # by code
+        earliest[codes[rows[first][::-1]]] = rows[first][::-1]  # of those alike the last written stays
+        also = rows[second][earliest[codes[rows[second]]] >= 0]
+        examples = [(int(earliest[codes[row]]), int(row)) for row in also[:5]]
+        if len(also):
+            reports.append(DuplicateReport(column, first, second, len(also), examples))
+    return reports

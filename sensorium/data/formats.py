@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import json
 import tarfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet
 
-from sensorium.data.delimited import DELIMITERS, infer_types, read_delimited
+from sensorium.data.delimited import DELIMITERS, infer_types, read_delimited, read_delimited_in_parts
+from sensorium.data.scratch import BATCH_BYTES, IN_MEMORY, Batches, Scratch
 from sensorium.errors import TableError, require
 
 _MEMBER_BYTES = 2 * 1024**3  # the largest member of a tar that is read, like the limit on media files
 _TEXT_BYTES = 64 * 1024**2  # the largest text or JSON member of a tar
+_ROWS_OF_A_PART = 65_536  # at most
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _TEXT_ENDINGS = frozenset({"txt", "text", "cls", "transcript"})
 
 
-def read_files(files: Sequence[Path]) -> tuple[pa.Table, bool]:
+def read_files(files: Sequence[Path], scratch: Scratch) -> tuple[pa.Table, bool]:
     """Reads one file or several shards of one format.
+
+    Args:
+        files: in the order of their rows.
+        scratch: takes the large ones.
 
     Returns:
         The rows, shard after shard, and whether media are inside the files (tars) and not beside them.
@@ -34,14 +40,19 @@ def read_files(files: Sequence[Path]) -> tuple[pa.Table, bool]:
     ending = endings.pop()
     if ending not in READERS:
         raise TableError(f"{files[0]} ends in {ending or 'nothing'}: {_known()}")
-    tables = [_read_file(file) for file in files]
+    tables = [_read_file(file, scratch) for file in files]
     table = tables[0] if len(tables) == 1 else _concatenate(tables, files)
-    return (infer_types(table) if ending in DELIMITERS else table), ending == ".tar"
+    table = infer_types(table) if ending in DELIMITERS else table
+    scratch.touch(table.num_rows)
+    return table, ending == ".tar"
 
 
-def _read_file(file: Path) -> pa.Table:
+def _read_file(file: Path, scratch: Scratch) -> pa.Table:
+    ending = _ending(file)
     try:
-        return READERS[_ending(file)](file)
+        batches = IN_PARTS[ending](file) if ending in IN_PARTS else None
+        kept = None if batches is None else scratch.keep(batches)
+        return READERS[ending](file) if kept is None else kept
     except OSError as error:
         raise TableError(f"{file} cannot be read: {error.strerror or _first_line(error)}") from error
 
@@ -114,6 +125,27 @@ def _from_pandas(frame: Any) -> pa.Table:
 def _read_parquet(path: Path) -> pa.Table:
     try:
         return pyarrow.parquet.ParquetFile(path).read()
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def _read_parquet_in_parts(path: Path) -> Batches | None:
+    """A large file in parts; None for a small one."""
+    try:
+        file = pyarrow.parquet.ParquetFile(path, pre_buffer=False, buffer_size=1 << 16)
+        groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+        size = sum(group.total_byte_size for group in groups)
+        if size <= IN_MEMORY:
+            return None
+        rows = max(1, min(_ROWS_OF_A_PART, file.metadata.num_rows * BATCH_BYTES // size))
+        return Batches(file.schema_arrow, _parquet_parts(path, file, rows))
+    except (pa.ArrowException, OSError) as error:
+        raise TableError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
+
+
+def _parquet_parts(path: Path, file: Any, rows: int) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from file.iter_batches(batch_size=rows, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise TableError(f"{path} cannot be read as Parquet: {_first_line(error)}") from error
 
@@ -305,3 +337,10 @@ READERS: dict[str, Callable[[Path], pa.Table]] = {
     ".ndjson": _read_json_lines,
     ".tar": _read_tar,
 }
+
+IN_PARTS: dict[str, Callable[[Path], Batches | None]] = {
+    ".csv": read_delimited_in_parts,
+    ".tsv": read_delimited_in_parts,
+    ".parquet": _read_parquet_in_parts,
+}
+"""Readers of large files, which give None for a small one."""

@@ -15,13 +15,15 @@ import numpy.typing as npt
 
 from sensorium.data.cache import Cache
 from sensorium.data.column import Array, Cells, Column
-from sensorium.data.kept import KeptCells, KeptTexts, new_kept
+from sensorium.data.kept import ROWS_OF_A_BLOCK, KeptCells, KeptTexts, new_kept
 from sensorium.data.media import Media, Source
 from sensorium.data.table import Table
 from sensorium.data.text import TextColumn
 from sensorium.errors import CellError, SensoriumError, one_line
 
 Rows = npt.NDArray[np.int64]
+
+_FITTED_AT_ONCE = 1024  # cells; texts and labels, never media
 
 
 class BoundColumn(NamedTuple):
@@ -164,9 +166,21 @@ class Loader:
         if kept is None:
             return column.collate([self._decode(bound, int(row)) for row in rows])
         unread = kept.unread(rows)
+        if len(unread) and len(self.table) > ROWS_OF_A_BLOCK:
+            self._decode_blocks(bound, kept, unread)
+            unread = kept.unread(rows)
         if len(unread):
             kept.put(unread, column.collate([self._decode(bound, int(row)) for row in unread]))
         return kept.take(rows)
+
+    def _decode_blocks(self, bound: BoundColumn, kept: KeptCells, rows: Rows) -> None:
+        """Decodes the blocks around some rows whole, where the column can: the others will be asked for."""
+        cells = self.table.column(bound.source)
+        for block in kept.untried(rows):
+            start = block * ROWS_OF_A_BLOCK
+            decoded = bound.column.decode_block(cells.block(start, ROWS_OF_A_BLOCK))
+            if decoded is not None:
+                kept.put(np.arange(start, start + len(decoded.mask)), decoded)
 
     def _decode_text(self, bound: BoundColumn, row: int, kept: KeptTexts) -> Array | None:
         text = kept.get(row)
@@ -215,10 +229,10 @@ def _file_name(column: Column, cell: Any) -> str:
 
 def fit_columns(table: Table, rows: Rows, columns: Iterable[BoundColumn]) -> None:
     """Fits every column on the training rows alone. Cells that cannot be read are left out by the column."""
+    training = table.take(rows)
     for bound in columns:
         if not bound.column.media:
-            cells = (table.cell(bound.source, int(row)) for row in rows)
-            bound.column.fit(cell for cell in cells if cell is not None)
+            bound.column.fit_blocks(training.column(bound.source).blocks(_FITTED_AT_ONCE))
 
 
 def plan_batches(

@@ -9,10 +9,10 @@ import io
 import os
 import re
 import stat
+import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -21,9 +21,14 @@ from pydantic import Field
 
 from sensorium.config import Config
 from sensorium.data.column import Profile, Recognised
+from sensorium.data.compact import CompactMap, key_of
 from sensorium.errors import CellError
 
 Stream = io.BufferedReader | io.BytesIO
+
+_DIGEST_BYTES = 20
+_REMEMBERED = CompactMap(8 + _DIGEST_BYTES)  # digests of files, after 8 more bytes of their key
+_REMEMBERED_LOCK = threading.Lock()
 
 
 class Limits(Config):
@@ -88,12 +93,9 @@ class Source:
         A file is read once for it, and again only when its size, its times or its inode have changed.
         """
         if isinstance(self.content, bytes):
-            return hashlib.blake2b(self.content, digest_size=20).hexdigest()
+            return hashlib.blake2b(self.content, digest_size=_DIGEST_BYTES).hexdigest()
         try:
-            status = self.content.stat()
-            return _file_digest(
-                self.content, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
-            )
+            return _file_digest(self.content, self.content.stat())
         except OSError as error:
             raise _unreadable(error) from error
 
@@ -316,10 +318,19 @@ def _parts(value: Any) -> tuple[str, bytes]:
     return ("", b"") if text[:5].lower() == "data:" else (text, b"")
 
 
-@lru_cache(maxsize=200_000)
-def _file_digest(path: Path, inode: int, size: int, modified: int, changed: int) -> str:
+def _file_digest(path: Path, status: os.stat_result) -> str:
+    """The digest of a file, remembered as long as the file stays as it is."""
+    file = str(path), status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns
+    key, check = key_of(file), key_of("check", file).to_bytes(8, "little")
+    with _REMEMBERED_LOCK:
+        record = _REMEMBERED.get(key)
+    if record is not None and record[:8] == check:
+        return record[8:].hex()
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=20)).hexdigest()
+        digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=_DIGEST_BYTES)).digest()
+    with _REMEMBERED_LOCK:
+        _REMEMBERED.put(key, check + digest)
+    return digest.hex()
 
 
 def _unreadable(error: OSError) -> CellError:

@@ -17,21 +17,21 @@ def rank_quantiles(values: Array) -> Array:
     return np.quantile(values, np.linspace(0, 1, min(len(values), QUANTILES)))
 
 
-def normal_score(value: float, quantiles: Array) -> float:
-    """The value of a standard normal distribution with the same rank; between -5.2 and 5.2.
+def normal_scores(values: Array, quantiles: Array) -> Array:
+    """The values of a standard normal distribution with the same ranks; between -5.2 and 5.2.
 
     Between two quantiles the rank is interpolated. A value that is itself several quantiles gets the middle
     of their ranks. All equal, as in a constant column: 0.
 
     Args:
-        value: finite.
+        values: `(N,)`, finite.
         quantiles: `(Q,)` as `rank_quantiles` gives them.
     """
     ranks = np.linspace(0, 1, len(quantiles)) if len(quantiles) > 1 else np.array([0.5])
-    highest = np.interp(value, quantiles, ranks)
-    lowest = 1 - np.interp(-value, -quantiles[::-1], ranks)
-    rank = (highest + lowest) / 2
-    return NormalDist().inv_cdf(float(np.clip(rank, _LEAST, 1 - _LEAST)))
+    highest = np.interp(values, quantiles, ranks)
+    lowest = 1 - np.interp(-values, -quantiles[::-1], ranks)
+    chances = np.clip((highest + lowest) / 2, _LEAST, 1 - _LEAST)
+    return np.array([NormalDist().inv_cdf(float(chance)) for chance in chances])
 
 
 def value_of_score(scores: Array, quantiles: Array) -> Array:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from pydantic import Field, model_validator
 
 from sensorium.config import Config
-from sensorium.data.contents import Rows, WholeRows, contents_of, flags_of, hash_of, is_content
+from sensorium.data.contents import (
+    HASH_BYTES,
+    Rows,
+    WholeRows,
+    codes_of,
+    contents_of,
+    flags_of,
+    hash_of,
+    is_content,
+)
 from sensorium.data.infer import profile
 from sensorium.data.table import Table
 from sensorium.data.tabular import days, label_of, number
+from sensorium.data.units import PARTS, Units, cut_latest, draw_parts
 from sensorium.errors import CellError, TableError
 
-PARTS = ("train", "validation", "test")
 _PART_OF = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
@@ -127,13 +136,6 @@ def _check_groups(table: Table, parts: Mapping[str, Rows], column: str) -> None:
                 )
 
 
-class _Unit(NamedTuple):
-    """Rows that stay together, with the stratum that they count for."""
-
-    rows: list[int]
-    stratum: str
-
-
 def _divide(
     table: Table,
     rows: Rows,
@@ -150,50 +152,61 @@ def _divide(
             "give more rows, or set data.split.validation or data.split.test to 0"
         )
     if config.time:
-        return _cut_latest(
-            _by_time(table, rows, config.time), counts, f"column {config.time!r} of {table.source}"
-        )
+        moments = _by_time(table, rows, config.time)
+        parts = cut_latest(moments, counts)
+        if not len(parts["train"]):
+            raise TableError(
+                f"column {config.time!r} of {table.source} has {len(moments)} different times, "
+                f"too few for training and {' and '.join(counts)}"
+            )
+        return parts
     units = _units(table, rows, config, stratify, inputs)
     if len(units) <= len(counts):
         what = f"groups in column {config.group!r}" if config.group else "different rows"
         raise TableError(
             f"{table.source} has {len(units)} {what}, too few for training and {' and '.join(counts)}"
         )
-    parts: dict[str, list[_Unit]] = {}
-    for part, count in counts.items():
-        drawn = _draw(units, count, keep=len(counts) - len(parts))
-        parts[part] = [units[index] for index in sorted(drawn)]
-        units = [unit for index, unit in enumerate(units) if index not in drawn]
-    return _positions({**parts, "train": units})
+    return draw_parts(units, counts)
 
 
 def _units(
     table: Table, rows: Rows, config: SplitConfig, stratify: str | None, inputs: Sequence[str]
-) -> list[_Unit]:
+) -> Units:
     """Rows that stay together, in an order that their content and the seed decide."""
-    strata = _strata(table, rows, stratify) if stratify else {}
+    hashes = np.zeros((len(rows), HASH_BYTES), dtype=np.uint8)
     together = _equal_rows(table, rows, inputs)
     if config.group:
-        together = _groups(table, together, config.group)
-    members: dict[bytes, list[int]] = defaultdict(list)
-    for row, key in together:
-        members[hash_of(b"%d %b" % (config.seed, key))].append(row)
-    units = []
-    for key in sorted(members):
-        inside = Counter(strata.get(row, "") for row in members[key])
-        units.append(_Unit(members[key], min(inside, key=lambda one: (-inside[one], one))))
-    return units
+        together = _groups(table, rows, together, config.group)
+    for index, key in enumerate(together):
+        hashes[index] = np.frombuffer(hash_of(b"%d %b" % (config.seed, key)), dtype=np.uint8)
+    codes = codes_of(hashes)
+    order = np.argsort(codes, kind="stable")
+    starts = np.concatenate([[0], np.cumsum(np.bincount(codes))])
+    if not stratify:
+        return Units(rows[order], starts, np.zeros(len(starts) - 1, dtype=np.int64), [""])
+    strata, names = _strata(table if len(rows) == len(table) else table.take(rows), stratify)
+    return Units(rows[order], starts, _most_frequent(strata[order], starts, names), names)
 
 
-def _groups(table: Table, together: Iterable[tuple[int, bytes]], column: str) -> Iterator[tuple[int, bytes]]:
-    """Row and key of its group; a row without a group stands for itself and its equals."""
-    groups = list(table.column(column))
-    for row, key in together:
-        yield row, key if groups[row] is None else b"group " + repr(groups[row]).encode(errors="replace")
+def _most_frequent(strata: Rows, starts: Rows, names: Sequence[str]) -> Rows:
+    """The stratum of every unit: that of most of its rows, of several the first by name."""
+    found = strata[starts[:-1]]
+    for unit in np.flatnonzero(np.diff(starts) > 1).tolist():
+        inside = Counter(strata[starts[unit] : starts[unit + 1]].tolist())
+        found[unit] = min(inside, key=lambda one: (-inside[one], names[one]))
+    return found
 
 
-def _equal_rows(table: Table, rows: Rows, inputs: Sequence[str]) -> Iterator[tuple[int, bytes]]:
-    """Row and key of its inputs; rows without any text or media get a key of their own.
+def _groups(table: Table, rows: Rows, together: Iterable[bytes], column: str) -> Iterator[bytes]:
+    """Of every row the key of its group; a row without a group stands for itself and its equals."""
+    groups = table.column(column)
+    for row, key in zip(rows.tolist(), together, strict=True):
+        group = groups[row]
+        yield key if group is None else b"group " + repr(group).encode(errors="replace")
+
+
+def _equal_rows(table: Table, rows: Rows, inputs: Sequence[str]) -> Iterator[bytes]:
+    """Of every row the key of its inputs; rows without any text or media get a key of their own.
 
     Few numbers and categories agree in many rows by chance alone: such rows are not the same thing twice.
     """
@@ -212,26 +225,46 @@ def _equal_rows(table: Table, rows: Rows, inputs: Sequence[str]) -> Iterator[tup
         for name in (one for one in table.names if one not in named):
             whole.add(contents_of(table, profile(table, name), wanted, None))
         keys = np.where(tied[:, None], keys, whole.keys())
-    met: Counter[bytes] = Counter()
-    for row in rows.tolist():
-        key = keys[row].tobytes()
-        yield row, key if tied[row] else key + b"%d" % met[key]
-        met[key] += 1
+    keys, tied = keys[rows], tied[rows]
+    for key, alone, before in zip(keys, ~tied, _met_before(codes_of(keys)).tolist(), strict=True):
+        yield key.tobytes() + b"%d" % before if alone else key.tobytes()
 
 
-def _strata(table: Table, rows: Rows, column: str) -> dict[int, str]:
-    """Row → stratum: the label, or for a number with many values the tenth that it falls in."""
-    cells = list(table.column(column))
-    values = {row: cells[row] for row in rows.tolist()}
-    labels = {row: "missing" if value is None else f"label {_text(value)}" for row, value in values.items()}
-    numbers = {row: value for row, value in values.items() if isinstance(value, int | float)}
-    if not numbers or len(set(numbers.values())) <= 2 * _BINS:
-        return labels
-    edges = np.quantile(
-        np.array(list(numbers.values()), dtype=np.float64), np.linspace(0, 1, _BINS + 1)[1:-1]
-    )
-    tenths = np.searchsorted(edges, np.array(list(numbers.values()), dtype=np.float64), side="right")
-    return labels | {row: f"tenth {tenth}" for row, tenth in zip(numbers, tenths.tolist(), strict=True)}
+def _met_before(codes: Rows) -> Rows:
+    """How many of the rows before each have the same code."""
+    order = np.argsort(codes, kind="stable")
+    counts = np.bincount(codes)
+    before = np.zeros_like(codes)
+    before[order] = np.arange(len(codes)) - np.repeat(np.cumsum(counts) - counts, counts)
+    return before
+
+
+def _strata(table: Table, column: str) -> tuple[Rows, list[str]]:
+    """Of every row its stratum, and their names: labels, or for a number with many values its tenth."""
+    codes: dict[str, int] = {}
+    tenths = _tenths(table, column)
+    strata = np.zeros(len(table), dtype=np.int64)
+    for row, (value, tenth) in enumerate(zip(table.column(column), tenths.tolist(), strict=True)):
+        name = "missing" if value is None else f"label {_text(value)}" if tenth < 0 else f"tenth {tenth}"
+        strata[row] = codes.setdefault(name, len(codes))
+    return strata, list(codes)
+
+
+def _tenths(table: Table, column: str) -> Rows:
+    """Of every row the tenth that its number falls in; -1 where it is none, or the column has few values."""
+    values = np.full(len(table), np.nan)
+    different: set[float] = set()
+    for row, value in enumerate(table.column(column)):
+        if isinstance(value, int | float):
+            values[row] = value
+            if len(different) <= 2 * _BINS:
+                different.add(value)
+    tenths = np.full(len(table), -1, dtype=np.int64)
+    if len(different) > 2 * _BINS:
+        numbers = ~np.isnan(values)
+        edges = np.quantile(values[numbers], np.linspace(0, 1, _BINS + 1)[1:-1])
+        tenths[numbers] = np.searchsorted(edges, values[numbers], side="right")
+    return tenths
 
 
 def _text(value: Any) -> str:
@@ -241,56 +274,19 @@ def _text(value: Any) -> str:
         return repr(value)
 
 
-def _draw(units: Sequence[_Unit], count: int, keep: int) -> set[int]:
-    """Chooses units of about `count` rows, each stratum in its share, leaving at least `keep` units."""
-    strata: dict[str, list[int]] = defaultdict(list)
-    for index, unit in enumerate(units):
-        strata[unit.stratum].append(index)
-    sizes = {name: sum(len(units[index].rows) for index in members) for name, members in strata.items()}
-    # Of every stratum something stays behind to be learned, as long as the count can be had without it.
-    kept = {name: min(len(units[index].rows) for index in members) for name, members in strata.items()}
-    limits = {name: sizes[name] - kept[name] for name in sizes}
-    limits = limits if sum(limits.values()) >= count else sizes
-    wanted = _largest_remainder(sizes, count, limits)
-    drawn: set[int] = set()
-    owed = 0  # what large units took too little or too much is made up for in the next stratum
-    for name in sorted(strata):
-        owed += wanted[name]
-        filled = 0
-        for index in strata[name]:
-            size = len(units[index].rows)
-            nearer = 2 * size < 2 * owed + size
-            if nearer and filled + size <= limits[name] and len(units) - len(drawn) > keep:
-                drawn.add(index)
-                filled += size
-                owed -= size
-    if not drawn:  # every unit is larger than what was wanted
-        drawn.add(min(range(len(units)), key=lambda index: (len(units[index].rows), index)))
-    return drawn
-
-
-def _largest_remainder(sizes: Mapping[str, int], count: int, limits: Mapping[str, int]) -> dict[str, int]:
-    """Shares of `count` proportional to the sizes, whole, within the limits (Hamilton's method)."""
-    total = sum(sizes.values())
-    exact = {name: size * count / total for name, size in sizes.items()}
-    shares = {name: min(int(exact[name]), limits[name]) for name in sizes}
-    order = sorted(sizes, key=lambda name: (int(exact[name]) - exact[name], name))
-    while sum(shares.values()) < count:
-        open_names = [name for name in order if shares[name] < limits[name]]
-        for name in open_names[: count - sum(shares.values())]:
-            shares[name] += 1
-    return shares
-
-
-def _by_time(table: Table, rows: Rows, column: str) -> list[_Unit]:
+def _by_time(table: Table, rows: Rows, column: str) -> Units:
     """From the earliest to the latest, the rows of one time together."""
     cells = table.column(column)
-    moments: dict[float, list[int]] = defaultdict(list)
-    for row in rows.tolist():
-        if cells[row] is None:
+    moments = np.zeros(len(rows))
+    for index, row in enumerate(rows.tolist()):
+        cell = cells[row]
+        if cell is None:
             raise TableError(f"column {column!r} of {table.source} has no time in row {row}")
-        moments[_moment(table, column, row, cells[row])].append(row)
-    return [_Unit(moments[moment], "") for moment in sorted(moments)]
+        moments[index] = _moment(table, column, row, cell)
+    order = np.argsort(moments, kind="stable")
+    later = np.flatnonzero(np.diff(moments[order])) + 1
+    starts = np.concatenate([[0], later, [len(rows)]])
+    return Units(rows[order], starts, np.zeros(len(starts) - 1, dtype=np.int64), [""])
 
 
 def _moment(table: Table, column: str, row: int, cell: Any) -> float:
@@ -300,27 +296,3 @@ def _moment(table: Table, column: str, row: int, cell: Any) -> float:
         except CellError:
             continue
     raise TableError(f"column {column!r} of {table.source}, row {row}: neither a date nor a number")
-
-
-def _cut_latest(units: Sequence[_Unit], counts: Mapping[str, int], where: str) -> dict[str, Rows]:
-    """Cuts between two times, where the parts come nearest to their counts."""
-    left, parts = list(units), {}
-    for part, count in counts.items():  # test first: it gets the latest
-        taken: list[_Unit] = []
-        size = 0
-        while left and (not taken or size + len(left[-1].rows) / 2 <= count):
-            taken.append(left.pop())
-            size += len(taken[-1].rows)
-        parts[part] = taken
-    if not left:
-        raise TableError(
-            f"{where} has {len(units)} different times, too few for training and {' and '.join(counts)}"
-        )
-    return _positions({**parts, "train": left})
-
-
-def _positions(parts: Mapping[str, Sequence[_Unit]]) -> dict[str, Rows]:
-    return {
-        part: np.array(sorted(row for unit in parts.get(part, ()) for row in unit.rows), dtype=np.int64)
-        for part in PARTS
-    }

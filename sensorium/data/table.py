@@ -16,9 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from sensorium.data import formats
+from sensorium.data.scratch import Scratch
 from sensorium.errors import TableError
 
 _BLOCK = 64  # rows turned into Python at once while iterating: a block of pictures stays small
+_NEAR = 4  # times as many cells may lie between the first and the last of some that are copied at once
 _DIGEST_BLOCK = 8192  # rows hashed at once; part of what a digest means
 
 
@@ -50,9 +52,10 @@ def read_table(source: Any, media_root: str | Path | None = None) -> Table:
 class TableColumn(Sequence[Any]):
     """The cells of one column as Python objects (None = missing), converted only when they are asked for."""
 
-    def __init__(self, cells: pa.ChunkedArray, rows: npt.NDArray[np.int64] | None) -> None:
+    def __init__(self, cells: pa.ChunkedArray, rows: npt.NDArray[np.int64] | None, scratch: Scratch) -> None:
         self._cells = cells
         self._rows = rows
+        self._scratch = scratch
 
     def __len__(self) -> int:
         return len(self._cells) if self._rows is None else len(self._rows)
@@ -71,14 +74,30 @@ class TableColumn(Sequence[Any]):
             raise IndexError(f"row {row} of a table of {len(self)} rows")
         if self._rows is not None:
             position = int(self._rows[position])
+        self._scratch.touch(1)
         return _present(self._cells[position].as_py())
 
     def __iter__(self) -> Iterator[Any]:
-        if self._rows is not None:
-            yield from (self[row] for row in range(len(self)))
-            return
-        for start in range(0, len(self), _BLOCK):
-            yield from map(_present, self._cells.slice(start, _BLOCK).to_pylist())
+        for block in self.blocks(_DIGEST_BLOCK if _fixed_width(self._cells.type) else _BLOCK):
+            yield from map(_present, block.to_pylist())
+
+    def blocks(self, size: int) -> Iterator[pa.ChunkedArray]:
+        """The cells as Arrow, `size` at a time, fewer at the end; NaN is left as it is."""
+        for start in range(0, len(self), size):
+            yield self.block(start, size)
+
+    def block(self, start: int, size: int) -> pa.ChunkedArray:
+        """Some cells as Arrow, from a position on; fewer at the end."""
+        self._scratch.touch(size)
+        if self._rows is None:
+            return self._cells.slice(start, size)
+        rows = self._rows[start : start + size]
+        first, last = (int(rows.min()), int(rows.max())) if len(rows) else (0, -1)
+        near = last - first < _NEAR * size  # else Arrow would copy cells that nobody asked for
+        if near or _fixed_width(self._cells.type):
+            return self._cells.slice(first, last - first + 1).take(pa.array(rows - first))
+        cells = TableColumn(self._cells, rows, self._scratch)
+        return pa.chunked_array([pa.array(list(cells), self._cells.type)])
 
 
 class Table:
@@ -90,17 +109,29 @@ class Table:
         arrow: the data.
         media_root: the folder that relative paths of media start from, if there is one.
         source: what to call the table in messages.
+        scratch: what the data are mapped from, if they are not in memory.
+
+    Attributes:
+        notes: what the user should be told of how the table is held, one line each.
 
     Raises:
         TableError: when two columns have the same name.
     """
 
-    def __init__(self, arrow: pa.Table, media_root: Path | None = None, source: str = "the table") -> None:
+    def __init__(
+        self,
+        arrow: pa.Table,
+        media_root: Path | None = None,
+        source: str = "the table",
+        scratch: Scratch | None = None,
+    ) -> None:
         self._data = _readable_types(arrow)
         self._rows: npt.NDArray[np.int64] | None = None
         self._positions = {name: index for index, name in enumerate(self._data.column_names)}
+        self._scratch = scratch or Scratch()
         self.media_root = media_root
         self.source = source
+        self.notes = self._scratch.notes
         if len(self._positions) < self._data.num_columns:
             names = self._data.column_names
             repeated = next(name for name in names if names.count(name) > 1)
@@ -130,7 +161,7 @@ class Table:
     def column(self, name: str) -> TableColumn:
         """The cells of a column, lazily. Raises TableError when there is no such column."""
         self.require([name])
-        return TableColumn(self._data.column(self._positions[name]), self._rows)
+        return TableColumn(self._data.column(self._positions[name]), self._rows, self._scratch)
 
     def cell(self, column: str, row: int) -> Any | None:
         """One cell as a Python object; None when it is missing (a null, or NaN in a column of floats)."""
@@ -183,21 +214,21 @@ class Table:
         for name, field in zip(self.names, self._data.schema, strict=True):
             _update(total, name.encode())
             _update(total, str(field.type).removeprefix("large_").encode())
-            for start in range(0, len(self), _DIGEST_BLOCK):
-                _hash_cells(total, self._block(name, start, _DIGEST_BLOCK))
+            cells = self.column(name)
+            if _fixed_width(field.type):
+                for block in cells.blocks(_DIGEST_BLOCK):
+                    _hash_numbers(total, block)
+            else:
+                for block in cells.blocks(_BLOCK):
+                    for cell in block.to_pylist():
+                        _update(total, *_as_bytes(cell))
         return total.hexdigest()
-
-    def _block(self, name: str, start: int, count: int) -> pa.ChunkedArray | Sequence[Any]:
-        cells = self._data.column(self._positions[name])
-        if self._rows is None:
-            return cells.slice(start, count)
-        rows = self._rows[start : start + count]
-        return cells.take(pa.array(rows)) if _fixed_width(cells.type) else TableColumn(cells, rows)
 
     def _like(self, data: pa.Table) -> Table:
         other = Table.__new__(Table)
         other._data, other._rows, other._positions = data, self._rows, self._positions
         other.media_root, other.source = self.media_root, self.source
+        other._scratch, other.notes = self._scratch, self.notes
         return other
 
 
@@ -224,10 +255,11 @@ def _from_files(files: Sequence[Path], root: Path | None, source: str) -> Table:
     for file in files:
         if not file.is_file():
             raise TableError(f"{file} is not a file" if file.exists() else f"{file} does not exist")
-    data, has_media_inside = formats.read_files(files)
+    scratch = Scratch()
+    data, has_media_inside = formats.read_files(files, scratch)
     if not data.num_rows:
         raise TableError(f"{source} has columns ({_listed(data.column_names)}) but no rows")
-    return Table(data, root if has_media_inside else root or files[0].parent, source)
+    return Table(data, root if has_media_inside else root or files[0].parent, source, scratch)
 
 
 def _exists(path: Path) -> bool:
@@ -273,16 +305,10 @@ def _fixed_width(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
 
 
-def _hash_cells(total: hashlib.blake2b, cells: pa.ChunkedArray | Sequence[Any]) -> None:
-    if isinstance(cells, pa.ChunkedArray) and _fixed_width(cells.type):
-        total.update(np.packbits(cells.is_null().to_numpy()).tobytes())
-        empty = pa.scalar(0, pa.int8()).cast(cells.type)
-        total.update(cells.fill_null(empty).to_numpy().tobytes())
-        return
-    for start in range(0, len(cells), _BLOCK):
-        block = cells[start : start + _BLOCK]
-        for cell in block.to_pylist() if isinstance(block, pa.ChunkedArray) else block:
-            _update(total, *_as_bytes(cell))
+def _hash_numbers(total: hashlib.blake2b, cells: pa.ChunkedArray) -> None:
+    total.update(np.packbits(cells.is_null().to_numpy()).tobytes())
+    empty = pa.scalar(0, pa.int8()).cast(cells.type)
+    total.update(cells.fill_null(empty).to_numpy().tobytes())
 
 
 def _as_bytes(cell: Any) -> tuple[bytes, bytes]:

@@ -10,13 +10,16 @@ from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from itertools import chain
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import pyarrow as pa
 from pydantic import Field
 
+from sensorium.data.blocks import distinct_of, numbers_of
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
-from sensorium.data.ranks import normal_score, rank_quantiles, value_of_score
+from sensorium.data.ranks import normal_scores, rank_quantiles, value_of_score
 from sensorium.errors import CellError
 
 _YEAR_FIRST = re.compile(r"^(\d{4})[/.年](\d{1,2})[/.月](\d{1,2})日?")
@@ -78,17 +81,43 @@ class NumberColumn(Column):
                 values.append(self._number(cell))
             except CellError:
                 continue
+        self._learn(np.frombuffer(values))
+
+    def fit_blocks(self, blocks: Iterable[pa.ChunkedArray]) -> None:
+        blocks = iter(blocks)
+        first = next(blocks, None)
+        if first is None or self.config.date or numbers_of(first) is None:
+            super().fit_blocks(blocks if first is None else chain([first], blocks))
+            return
+        values = np.concatenate([numbers_of(block) for block in chain([first], blocks)])
+        self._learn(values[np.isfinite(values)])
+
+    def decode_block(self, cells: pa.ChunkedArray) -> Cells | None:
+        numbers = None if self.config.date else numbers_of(cells)
+        if numbers is None or np.isinf(numbers).any():
+            return None
+        mask = ~np.isnan(numbers)
+        scaled = np.zeros(len(numbers))
+        scaled[mask] = self._scaled(numbers[mask])
+        if self.config.clip is not None:
+            scaled = np.clip(scaled, -self.config.clip, self.config.clip)
+        if np.abs(scaled).max(initial=0.0) > np.finfo(np.float32).max:
+            return None
+        return Cells(scaled.astype(np.float32)[:, None], mask[:, None])
+
+    def _learn(self, values: Array) -> None:
         if len(values) and self.config.scale == "quantile":
-            self.quantiles = rank_quantiles(np.frombuffer(values))
+            self.quantiles = rank_quantiles(values)
         elif len(values) and self.config.scale != "none":
-            self.centre, self.spread = _centre_and_spread(np.frombuffer(values), self.config.scale)
+            self.centre, self.spread = _centre_and_spread(values, self.config.scale)
+
+    def _scaled(self, values: Array) -> Array:
+        if self.quantiles is None:
+            return (values - self.centre) / self.spread
+        return normal_scores(values, self.quantiles)
 
     def decode(self, cell: Any) -> Array:
-        value = self._number(cell)
-        if self.quantiles is None:
-            scaled = (value - self.centre) / self.spread
-        else:
-            scaled = normal_score(value, self.quantiles)
+        scaled = float(self._scaled(np.array([self._number(cell)]))[0])
         if self.config.clip is not None:
             scaled = min(max(scaled, -self.config.clip), self.config.clip)
         if abs(scaled) > float(np.finfo(np.float32).max):
@@ -177,6 +206,36 @@ class CategoryColumn(Column):
             except CellError:
                 continue
             types.add(type(cell))
+        self._learn(counts, types)
+
+    def fit_blocks(self, blocks: Iterable[pa.ChunkedArray]) -> None:
+        counts: Counter[str] = Counter()
+        types: set[type] = set()
+        for block in blocks:
+            distinct = distinct_of(block)
+            values, codes = distinct or (block.to_pylist(), np.arange(len(block)))
+            for value, count in zip(values, np.bincount(codes, minlength=len(values)).tolist(), strict=False):
+                try:
+                    if count and value is not None and value == value:
+                        counts[label_of(value)] += count
+                        types.add(type(value))
+                except CellError:
+                    continue
+        self._learn(counts, types)
+
+    def decode_block(self, cells: pa.ChunkedArray) -> Cells | None:
+        distinct = distinct_of(cells)
+        if distinct is None:
+            return None
+        values, places = distinct
+        there = np.array([value is not None and value == value for value in values] + [False])
+        codes = [
+            self._codes.get(label_of(value), 0) if known else 0
+            for value, known in zip(values, there, strict=False)
+        ]
+        return Cells(np.array([*codes, 0], dtype=np.int64)[places][:, None], there[places][:, None])
+
+    def _learn(self, counts: Counter[str], types: set[type]) -> None:
         labels = _frequent(counts, self.config.min_count)[: self.config.max_categories]
         self._set(labels, [counts[label] for label in labels], _kind_of(types))
 

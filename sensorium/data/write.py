@@ -6,7 +6,8 @@ import base64
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,6 @@ import pyarrow.csv
 import pyarrow.parquet
 
 from sensorium.errors import TableError
-
-ENDINGS = (".parquet", ".csv", ".jsonl")
 
 _NO_CSV = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
 
@@ -40,9 +39,21 @@ def check_writable(path: Path) -> None:
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Writes a table so that a reader sees the old file or the new one, never a part.
+    """Writes a whole table; see `write_parts`."""
+    write_parts([table], path)
+
+
+def write_parts(parts: Iterable[pa.Table], path: Path) -> int:
+    """Writes a table part by part, so that a reader sees the old file or the new one, never a part of it.
 
     Lists and structs become JSON text in a CSV, which has none; bytes become Base64 in CSV and JSON.
+
+    Args:
+        parts: of one schema, one at least.
+        path: its ending says the format.
+
+    Returns:
+        How many rows were written.
 
     Raises:
         TableError: when the path cannot be written.
@@ -50,17 +61,50 @@ def write_table(table: pa.Table, path: Path) -> None:
     check_writable(path)
     beside = path.with_name(f".{path.name}.part")
     try:
-        if path.suffix == ".parquet":
-            pyarrow.parquet.write_table(table, beside)
-        elif path.suffix == ".csv":
-            pyarrow.csv.write_csv(_for_csv(table), beside)
-        else:
-            with beside.open("w", encoding="utf-8") as file:
-                file.writelines(_as_json(row) + "\n" for row in table.to_pylist())
+        rows = _WRITERS[path.suffix](iter(parts), beside)
         beside.replace(path)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise TableError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        beside.unlink(missing_ok=True)
+    return rows
+
+
+def _write_parquet(parts: Iterator[pa.Table], path: Path) -> int:
+    first = next(parts)
+    rows = 0
+    with pyarrow.parquet.ParquetWriter(path, first.schema) as writer:
+        for part in chain([first], parts):
+            writer.write_table(part)
+            rows += part.num_rows
+    return rows
+
+
+def _write_csv(parts: Iterator[pa.Table], path: Path) -> int:
+    first = _for_csv(next(parts))
+    rows = 0
+    with pyarrow.csv.CSVWriter(path, first.schema) as writer:
+        for part in chain([first], map(_for_csv, parts)):
+            writer.write_table(part)
+            rows += part.num_rows
+    return rows
+
+
+def _write_json_lines(parts: Iterator[pa.Table], path: Path) -> int:
+    rows = 0
+    with path.open("w", encoding="utf-8") as file:
+        for part in parts:
+            file.writelines(_as_json(row) + "\n" for row in part.to_pylist())
+            rows += part.num_rows
+    return rows
+
+
+_WRITERS: dict[str, Callable[[Iterator[pa.Table], Path], int]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".jsonl": _write_json_lines,
+}
+ENDINGS = tuple(_WRITERS)
 
 
 def _for_csv(table: pa.Table) -> pa.Table:

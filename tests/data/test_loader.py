@@ -314,11 +314,22 @@ def test_kept_cells_are_the_same_in_many_threads() -> None:
 
 
 def test_no_more_texts_are_kept_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sensorium.data.kept.MOST_KEPT", 500)
-    kept = KeptTexts()
+    monkeypatch.setattr("sensorium.data.kept.MOST_KEPT", 100)
+    kept = KeptTexts(10)
     for row in range(10):
-        kept.put(row, np.zeros(10, dtype=np.int32))
-    assert [row for row in range(10) if kept.get(row) is not None] == [0, 1, 2]
+        kept.put(row, np.full(10, row, dtype=np.int32))
+    found = {row: text.tolist() for row in range(10) if (text := kept.get(row)) is not None}
+    assert found == {row: [row] * 10 for row in range(3)}
+
+
+def test_texts_are_decoded_anew_where_none_can_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("SENSORIUM_CACHE", str(tmp_path / "file"))
+    kept = KeptTexts(1)
+    kept.put(0, np.ones(3, dtype=np.int32))
+    assert kept.get(0) is None
 
 
 def test_a_plan_of_no_rows() -> None:

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 
 from sensorium.data.duplicates import DuplicateReport, duplicates
 from sensorium.data.media import Media, Source
-from sensorium.data.split import PARTS, SplitConfig, split
+from sensorium.data.split import SplitConfig, split
 from sensorium.data.table import Table, read_table
+from sensorium.data.units import PARTS
 from sensorium.errors import CellError, TableError
 from sensorium.prepare import bind_columns, split_table
 from sensorium.recipe import parse_recipe

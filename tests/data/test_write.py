@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from sensorium.data.table import read_table
-from sensorium.data.write import ENDINGS, check_writable, write_table
+from sensorium.data.write import ENDINGS, check_writable, write_parts, write_table
 from sensorium.errors import TableError
 
 TABLE = pa.table(
@@ -46,6 +47,25 @@ def test_no_rows_and_columns_without_a_type(tmp_path: Path, ending: str) -> None
     assert path.exists()
     write_table(pa.table({"a": ["x"], "b": pa.array([None], pa.null())}), path)
     assert list(read_table(path).column("a")) == ["x"]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_parts_are_one_table(tmp_path: Path, ending: str) -> None:
+    write_table(TABLE, tmp_path / f"whole{ending}")
+    assert write_parts([TABLE.slice(0, 2), TABLE.slice(2)], tmp_path / f"parts{ending}") == 3
+    whole, parts = (read_table(tmp_path / f"{name}{ending}") for name in ("whole", "parts"))
+    assert whole.digest() == parts.digest()
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_part_that_fails_leaves_no_file(tmp_path: Path, ending: str) -> None:
+    def parts() -> Iterator[pa.Table]:
+        yield TABLE
+        raise TableError("row 7 cannot be read")
+
+    with pytest.raises(TableError, match="row 7"):
+        write_parts(parts(), tmp_path / f"out{ending}")
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -107,11 +127,10 @@ def test_a_failure_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Monke
     write_table(TABLE, path)
     before = path.read_bytes()
 
-    def full(table: pa.Table, target: Path) -> None:
-        target.write_bytes(b"half")
+    def full(writer: pq.ParquetWriter, table: pa.Table) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(pq, "write_table", full)
+    monkeypatch.setattr(pq.ParquetWriter, "write_table", full)
     with pytest.raises(TableError, match="No space left on device"):
         write_table(TABLE, path)
     assert path.read_bytes() == before
