@@ -25,6 +25,9 @@ MOST_ROWS = {"video": 1_000, "audio": 3_000, "image": 10_000, "text": 10_000}
 """Training rows at most, by the slowest type of input; of more rows, a fixed sample is taken."""
 MOST_ROWS_ELSE = 20_000
 """Training rows at most, where no input is of these types."""
+MOST_CLASSES = 200
+"""Of an output; for more, gradient boosting grows too many trees to be a quick look."""
+TOO_MANY = f"An output has more than {MOST_CLASSES} classes, too many for a quick look with simple models."
 UNKNOWN = (
     "What the model was trained on is not known or has changed, so no simple model could be trained on the "
     "same rows."
@@ -92,6 +95,10 @@ def measure(subject: Subject) -> SimpleModels | None:
     predictor, training = subject.predictor, subject.training
     if training is None or not len(training.parts["train"]):
         return SimpleModels({}, UNKNOWN)
+    names = [name for name in subject.collected.targets if subject.outputs[name].scored]
+    chosen = [name for name in names if _classes(subject, name) <= MOST_CLASSES]
+    if not chosen:
+        return SimpleModels({}, TOO_MANY) if names else None
     kinds = {name: config.type for name, config in predictor.recipe.inputs.items()}
     most = min([MOST_ROWS_ELSE, *(MOST_ROWS.get(kind, MOST_ROWS_ELSE) for kind in kinds.values())])
     rows = sample(training.parts["train"], most)
@@ -104,8 +111,8 @@ def measure(subject: Subject) -> SimpleModels | None:
     seconds = time.perf_counter() - started
     outputs = {
         name: _output(subject, name, fitted, _targets(loader, name, rows), measured)
-        for name in subject.collected.targets
-        if name in loader.targets and subject.outputs[name].scored
+        for name in chosen
+        if name in loader.targets
     }
     if not outputs:
         return None
@@ -117,6 +124,10 @@ def measure(subject: Subject) -> SimpleModels | None:
         (fitted.wide.shape[1], fitted.narrow.shape[1]),
         seconds,
     )
+
+
+def _classes(subject: Subject, name: str) -> int:
+    return len(getattr(subject.predictor.targets[name].column, "labels", ()))
 
 
 def _targets(loader: Loader, name: str, rows: Rows) -> Cells:
