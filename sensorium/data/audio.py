@@ -16,6 +16,7 @@ from pydantic import Field
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.data.container import check_seconds
 from sensorium.data.media import Limits, Source, file_format, recognise_media
+from sensorium.data.mp3 import mp3_start
 from sensorium.data.sound import Samples, Sound, wave_sound, with_ffmpeg, with_soundfile
 from sensorium.errors import CellError
 
@@ -130,10 +131,11 @@ def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
 def _read(source: Source, seconds: float, part: Part) -> tuple[Samples, int]:
     """The wanted part of the sound, mono, and its rate in Hz."""
     with source.open() as stream:
-        head = stream.read(512)
-        title, _ = file_format(head)
+        title, _ = file_format(stream.read(512))
         if title == "WAV" and (plain := wave_sound(source, stream)):
             return _wanted(plain, source.limits, seconds, part)
+        if title == "MP3" and part == "start" and (beginning := mp3_start(source, stream, seconds)):
+            return beginning
     if title in ("WAV", "FLAC", "Ogg", "AIFF", "AU"):
         # Cut short, or a codec that libsndfile lacks: FFmpeg reads what can be read.
         with suppress(soundfile.SoundFileError), with_soundfile(source) as sound:

@@ -169,7 +169,7 @@ class Media:
     def _from_path(self, text: str) -> Source:
         path = self._resolve(text)
         try:
-            status = os.stat(path)
+            status = path.stat()
         except FileNotFoundError as error:
             raise CellError("the file does not exist", "correct the path or the media root") from error
         except OSError as error:
@@ -179,24 +179,23 @@ class Media:
         if not stat.S_ISREG(status.st_mode):
             raise CellError("the path is not a regular file", "give the path of a plain file")
         self._check_size(status.st_size)
-        return Source(Path(path), text, self.limits)
+        return Source(path, text, self.limits)
 
-    def _resolve(self, text: str) -> str:
+    def _resolve(self, text: str) -> Path:
         if not text or "\0" in text:
             raise CellError("the path is empty or holds a null character", "give a path, or leave it missing")
         if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
             raise CellError("the cell is a URL, and nothing is fetched", "download the file, give its path")
         if self.root is None:
             raise CellError("the cell is a path, and the table has no media root", "name the media root")
-        if text.startswith("/") or PureWindowsPath(text).is_absolute():
+        if PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute():
             raise CellError(
                 "the path is absolute, and only paths under the media root are read",
                 "write the path relative to the media root",
             )
         # Links are followed before the check, so what is compared is the file that would be opened.
-        path = os.path.realpath(os.path.join(self.root, text))
-        inside = os.path.join(path, "").startswith(os.path.join(self.root, ""))
-        if ".." in text.replace(os.sep, "/").split("/") or not inside:
+        path = Path(os.path.realpath(self.root / text))
+        if ".." in Path(text).parts or not path.is_relative_to(self.root):
             raise CellError("the path leaves the media root", "move the file under the root")
         return path
 

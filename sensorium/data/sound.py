@@ -102,7 +102,7 @@ def _ffmpeg_blocks(container: Any, rate: int, start: float) -> Generator[Samples
     for frame in decoded_frames(container, stream):
         if frame.sample_rate != rate:
             raise CellError("the sound changes its rate midway", "export the sound again")
-        block = _mono(frame)
+        block = mono(frame)
         if begun:  # from here on every sample counts, whatever the timestamps say
             yield block
             continue
@@ -115,12 +115,11 @@ def _ffmpeg_blocks(container: Any, rate: int, start: float) -> Generator[Samples
             yield block[skip:]
 
 
-def _mono(frame: Any) -> Samples:
+def mono(frame: Any) -> Samples:
     """One frame of any sample format → float32 mono, full scale 1.0."""
+    if frame.format.name == "fltp" and len(frame.planes) == 1:
+        return np.frombuffer(frame.planes[0], np.float32, frame.samples)
     values: npt.NDArray[Any] = frame.to_ndarray()
-    if frame.format.name == "fltp" and len(values) == 1:
-        only: Samples = values[0]
-        return only
     channels = values if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)).T
     mixed: npt.NDArray[np.float64] = channels.mean(axis=0, dtype=np.float64)
     if values.dtype == np.uint8:
