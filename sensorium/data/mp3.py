@@ -77,12 +77,13 @@ def mp3_start(source: Source, stream: Stream, seconds: float) -> tuple[Samples, 
 
 
 def _tag_size(stream: Stream) -> int:
-    """Bytes of the ID3v2 tag before the first frame."""
+    """Bytes of the ID3v2 tag before the first frame, with its footer where it has one."""
     stream.seek(0)
     head = stream.read(10)
     if head[:3] != b"ID3" or len(head) < 10:
         return 0
-    return 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(head[6:10])))
+    footer = 10 * (head[5] >> 4 & 1)
+    return 10 + sum(byte << 7 * place for place, byte in enumerate(reversed(head[6:]))) + footer
 
 
 @lru_cache(maxsize=1024)
@@ -105,7 +106,7 @@ def _info(content: bytes, frame: _Frame, file_size: int) -> _Info | None:
     side = {(1152, 2): 32, (1152, 1): 17, (576, 2): 17, (576, 1): 9}[frame.samples, frame.channels]
     name, flags, frames, size = struct.unpack_from(">4s3I", content.ljust(LARGEST_FRAME), 4 + side)
     # All but files that lack the count of frames or of bytes; other sizes are of files joined or cut.
-    if name not in (b"Xing", b"Info") or flags & 3 != 3 or abs(file_size - size) > size >> 4:
+    if name not in (b"Xing", b"Info") or flags & 3 != 3 or not frames or abs(file_size - size) > size >> 4:
         return None
     tag = content[4 + side + 16 + 100 * (flags >> 2 & 1) + 4 * (flags >> 3 & 1) :][:24]
     if tag[:4] not in (b"LAME", b"Lavf", b"Lavc") or len(tag) < 24:
