@@ -16,7 +16,8 @@ from pydantic import Field
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.data.container import check_seconds
 from sensorium.data.media import Limits, Source, file_format, recognise_media
-from sensorium.data.sound import Samples, Sound, check_wave_header, with_ffmpeg, with_soundfile
+from sensorium.data.mp3 import mp3_start
+from sensorium.data.sound import Samples, Sound, wave_sound, with_ffmpeg, with_soundfile
 from sensorium.errors import CellError
 
 Part = Literal["start", "centre", "loudest"]
@@ -104,14 +105,20 @@ def levelled(samples: Samples, loudness: float | None) -> Samples:
 
     Silence, and a `loudness` of None, leave the level as it is; only what exceeds full scale is scaled down.
     """
-    peak = float(np.abs(samples).max(initial=0.0))
-    level = math.sqrt(float(np.mean(np.square(samples, dtype=np.float64)))) if len(samples) else 0.0
+    peak = max(float(samples.max(initial=0.0)), -float(samples.min(initial=0.0)))
+    level = math.sqrt(_mean_square(samples))
     gain = 1.0
     if loudness is not None and level >= SILENCE:
         gain = 10 ** (loudness / 20) / level
     if peak * gain > 1:
         gain = 1 / peak
     return (samples * np.float32(gain)).astype(np.float32, copy=False)
+
+
+def _mean_square(samples: Samples) -> float:
+    """Summed in float64, block by block: a copy of the whole would take twice the sound's memory."""
+    blocks = (samples[start : start + 8192].astype(np.float64) for start in range(0, len(samples), 8192))
+    return sum(float(block @ block) for block in blocks) / max(1, len(samples))
 
 
 def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
@@ -123,9 +130,12 @@ def to_int16(samples: Samples) -> npt.NDArray[np.int16]:
 
 def _read(source: Source, seconds: float, part: Part) -> tuple[Samples, int]:
     """The wanted part of the sound, mono, and its rate in Hz."""
-    title, _ = file_format(source.head())
-    if title == "WAV":
-        check_wave_header(source)
+    with source.open() as stream:
+        title, _ = file_format(stream.read(512))
+        if title == "WAV" and (plain := wave_sound(source, stream)):
+            return _wanted(plain, source.limits, seconds, part)
+        if title == "MP3" and part == "start" and (beginning := mp3_start(source, stream, seconds)):
+            return beginning
     if title in ("WAV", "FLAC", "Ogg", "AIFF", "AU"):
         # Cut short, or a codec that libsndfile lacks: FFmpeg reads what can be read.
         with suppress(soundfile.SoundFileError), with_soundfile(source) as sound:

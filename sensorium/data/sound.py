@@ -7,7 +7,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -70,9 +70,15 @@ def with_soundfile(source: Source) -> Iterator[Sound]:
                 file.seek(first)
             frames = max(1, _BLOCK_SAMPLES // file.channels)
             while len(block := file.read(frames, dtype="float32", always_2d=True)):
-                yield block[:, 0] if file.channels == 1 else block.mean(axis=1, dtype=np.float32)
+                yield _mixed(block)
 
         yield Sound(file.samplerate, file.frames / max(1, file.samplerate), blocks)
+
+
+def _mixed(block: Samples) -> Samples:
+    """`(samples, channels)` → mono `(samples,)`."""
+    mono: Samples = block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+    return mono
 
 
 def _fastest(stream: Stream) -> _Stream | int:
@@ -118,7 +124,7 @@ def _ffmpeg_blocks(container: Any, rate: int, start: float) -> Generator[Samples
     for frame in decoded_frames(container, stream):
         if frame.sample_rate != rate:
             raise CellError("the sound changes its rate midway", "export the sound again")
-        block = _mono(frame)
+        block = mono(frame)
         if begun:  # from here on every sample counts, whatever the timestamps say
             yield block
             continue
@@ -131,12 +137,11 @@ def _ffmpeg_blocks(container: Any, rate: int, start: float) -> Generator[Samples
             yield block[skip:]
 
 
-def _mono(frame: Any) -> Samples:
+def mono(frame: Any) -> Samples:
     """One frame of any sample format → float32 mono, full scale 1.0."""
+    if frame.format.name == "fltp" and len(frame.planes) == 1:
+        return np.frombuffer(frame.planes[0], np.float32, frame.samples)
     values: npt.NDArray[Any] = frame.to_ndarray()
-    if frame.format.name == "fltp" and len(values) == 1:
-        only: Samples = values[0]
-        return only
     channels = values if frame.format.is_planar else values.reshape(-1, len(frame.layout.channels)).T
     mixed: npt.NDArray[np.float64] = channels.mean(axis=0, dtype=np.float64)
     if values.dtype == np.uint8:
@@ -146,23 +151,64 @@ def _mono(frame: Any) -> Samples:
     return mixed.astype(np.float32)
 
 
-def check_wave_header(source: Source) -> None:
-    """Refuses a WAV file by the duration that its header states, even where the file holds less."""
-    with source.open() as stream:
-        bytes_a_second = 0
-        stream.seek(12)
-        for _ in range(_CHUNKS):
-            head = stream.read(8)
-            if len(head) < 8:
-                return
-            name, size = struct.unpack("<4sI", head)
-            if name == b"data":
-                # Programs that write into a pipe put the largest number there.
-                if bytes_a_second and size < 0x7FFFFF00:
-                    check_seconds(size / bytes_a_second, source.limits)
-                return
-            body = stream.read(min(size, 16))
-            if name == b"fmt " and len(body) == 16:
-                (bytes_a_second,) = struct.unpack_from("<I", body, 8)
-            stream.seek(size - len(body) + size % 2, 1)
+class Wave(NamedTuple):
+    """Where the samples of a WAV file lie, and how they are written; zero where its header does not say."""
+
+    coding: int = 0
+    channels: int = 0
+    rate: int = 0
+    bytes_a_second: int = 0
+    bytes_a_moment: int = 0
+    bits: int = 0
+    start: int = 0
+    size: int = 0
+
+
+def wave_header(stream: Stream) -> Wave:
+    """What the header of a WAV file states, even where the file holds less.
+
+    Raises:
+        CellError: when there is no end to what stands before the samples.
+    """
+    wave = Wave()
+    stream.seek(12)
+    for _ in range(_CHUNKS):
+        head = stream.read(8)
+        if len(head) < 8:
+            return wave
+        name, size = struct.unpack("<4sI", head)
+        if name == b"data":
+            return wave._replace(start=stream.tell(), size=size)
+        body = stream.read(min(size, 16))
+        if name == b"fmt " and len(body) == 16:
+            wave = Wave(*struct.unpack("<HHIIHH", body))
+        stream.seek(size - len(body) + size % 2, 1)
     raise CellError(f"the WAV file has no samples in its first {_CHUNKS:,} chunks", "export the sound again")
+
+
+def wave_sound(source: Source, stream: Stream) -> Sound | None:
+    """A WAV file of whole 16 bit samples, which need no decoder; None for any other.
+
+    Raises:
+        CellError: when its header states more than the limit of duration, even where the file holds less.
+    """
+    wave = wave_header(stream)
+    # Programs that write into a pipe put the largest number there.
+    if wave.bytes_a_second and wave.size < 0x7FFFFF00:
+        check_seconds(wave.size / wave.bytes_a_second, source.limits)
+    width = max(1, wave.channels) * 2
+    if (wave.coding, wave.bits, wave.bytes_a_moment) != (1, 16, width) or not wave.rate:
+        return None
+    if not wave.size or wave.size % width or wave.start + wave.size > source.size():
+        return None
+
+    def blocks(start: float) -> Generator[Samples, None, None]:
+        first = min(round(start * wave.rate) * width, wave.size)
+        stream.seek(wave.start + first)
+        for place in range(first, wave.size, 32768 * width):
+            values = np.frombuffer(stream.read(min(32768 * width, wave.size - place)), "<i2")
+            block = values.astype(np.float32)
+            block *= np.float32(1 / 32768)
+            yield _mixed(block.reshape(-1, wave.channels))
+
+    return Sound(wave.rate, wave.size / width / wave.rate, blocks)

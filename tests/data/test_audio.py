@@ -17,6 +17,8 @@ from pydantic import ValidationError
 from sensorium.data.audio import AudioColumn, AudioConfig, levelled, to_int16
 from sensorium.data.column import Array, Profile
 from sensorium.data.media import Limits, Media, Source
+from sensorium.data.mp3 import mp3_start
+from sensorium.data.sound import with_ffmpeg
 from sensorium.errors import CellError
 
 Samples = npt.NDArray[np.float32]
@@ -361,6 +363,55 @@ def test_an_mp4_file_cut_short_lacks_its_index() -> None:
     content = packed(tone(440, 2.0, 48000), 48000, "mp4", "aac")
     with pytest.raises(CellError, match="damaged or cut short"):
         decode(content[: len(content) // 2])
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_plain_wave_files_give_what_libsndfile_gives(channels: int) -> None:
+    samples = np.random.default_rng(0).uniform(-0.5, 0.5, (50_000, channels)).astype(np.float32)
+    content = written(samples, 16000)
+    read, _ = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    expected = to_int16(read.mean(axis=1, dtype=np.float32)[:40_000])
+    assert (decode(content, seconds=2.5, loudness=None) == expected).all()
+    rest = decode(content, seconds=1.0, part="centre", loudness=None)
+    assert (rest == to_int16(read.mean(axis=1, dtype=np.float32)[17_000:33_000])).all()
+
+
+def beginning(content: bytes, seconds: float) -> Samples | None:
+    """What `mp3_start` gives, without the rate."""
+    source = Source(content, "")
+    with source.open() as stream:
+        found = mp3_start(source, stream, seconds)
+    return None if found is None else found[0]
+
+
+@pytest.mark.parametrize("rate", [8000, 22050, 48000])
+@pytest.mark.parametrize("seconds", [0.5, 10.0])
+def test_the_beginning_of_an_mp3_file_is_what_ffmpeg_reads(rate: int, seconds: float) -> None:
+    samples = tone(440, 4.3, rate) + np.random.default_rng(0).normal(0, 0.05, round(4.3 * rate))
+    for content in (
+        packed(samples.astype(np.float32), rate, "mp3", "libmp3lame"),
+        written(np.stack([samples, samples / 2], axis=1), rate, "MP3"),
+    ):
+        with with_ffmpeg(Source(content, "")) as sound:
+            expected = np.concatenate(list(sound.blocks(0.0)))[: round(seconds * rate)]
+        for tagged in (content, content + b"TAG" + bytes(125)):
+            found = beginning(tagged, seconds)
+            assert found is not None
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_mp3_files_that_need_a_reader() -> None:
+    content = packed(tone(440, 1.0, 16000), 16000, "mp3", "libmp3lame")
+    assert beginning(content, 9.0) is not None
+    header = content.index(b"Info")
+    for other in (
+        content[:-1],  # cut short
+        content + content,  # joined
+        content + bytes(5),
+        content[:header] + b"none" + content[header + 4 :],
+        content[: header + 300] + b"\0" + content[header + 300 :],  # a frame is not where it should be
+    ):
+        assert beginning(other, 9.0) is None
 
 
 FUZZED = {
