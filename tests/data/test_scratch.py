@@ -99,6 +99,14 @@ def test_a_wrong_line_is_named_in_large_files_too(tmp_path: Path, monkeypatch: p
         read_table(tmp_path / "a.parquet")
 
 
+def test_a_row_longer_than_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything_is_large(monkeypatch)
+    (tmp_path / "a.csv").write_text("a,b\n1,2\n3," + "x" * 9_000_000 + "\n5,6\n")
+    table = read_table(tmp_path / "a.csv")
+    assert [len(cell) for cell in table.column("b")] == [1, 9_000_000, 1]
+    assert table.notes == []
+
+
 def test_reading_and_hashing_a_large_table_takes_no_memory_for_its_rows(tmp_path: Path) -> None:
     words = np.random.default_rng(0).integers(0, 10**9, (4000, 64)).astype(str)
     part = pa.table({"text": [" ".join(row) for row in words], "row": np.arange(4000)})
