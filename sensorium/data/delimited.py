@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from sensorium.data.scratch import BATCH_BYTES, IN_MEMORY, Batches, RowTooLong, Scratch
+from sensorium.data.scratch import IN_MEMORY, Batches, RowTooLong, Scratch
 from sensorium.errors import TableError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _BLOCK = 1 << 24  # bytes that Arrow takes at once; no row may be longer
+_SMALL_BLOCK = 1 << 20  # the same for large files, of which several blocks are held at once
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _MISSING_NUMBERS = ["NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "none", "-"]
 # The first pattern that all cells of a column match gives its type.
@@ -49,16 +50,14 @@ def read_delimited_in_parts(path: Path) -> Batches | None:
     """A large file in parts, like `read_delimited`; None for a small one."""
     if path.stat().st_size <= IN_MEMORY:
         return None
-    try:
-        reader = pyarrow.csv.open_csv(path, **_options(path, 2 * BATCH_BYTES))
-    except pa.ArrowInvalid as error:
-        raise _wrong_line(path, error) from error
-    return Batches(reader.schema, _parts(path, reader))
+    options = _options(path, _SMALL_BLOCK)
+    schema = pa.schema([(name, pa.large_string()) for name in options["read_options"].column_names])
+    return Batches(schema, _parts(path, options))
 
 
-def _parts(path: Path, reader: pyarrow.csv.CSVStreamingReader) -> Iterator[pa.RecordBatch]:
+def _parts(path: Path, options: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     try:
-        yield from reader
+        yield from pyarrow.csv.open_csv(path, **options)
     except pa.ArrowInvalid as error:
         if "straddling" in str(error):
             raise RowTooLong from error

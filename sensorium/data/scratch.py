@@ -61,6 +61,7 @@ class Scratch:
                 f"({error.strerror or error}); free space there, or name another folder in SENSORIUM_CACHE"
             )
             return None
+        pa.default_memory_pool().release_unused()  # what reading needed
         self._maps.append(mapped)
         table = pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
         self.touch(_CELLS)
