@@ -16,11 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from sensorium.data.scratch import IN_MEMORY, Batches
+from sensorium.data.scratch import IN_MEMORY, Batches, RowTooLong, Scratch
 from sensorium.errors import TableError
 
 DELIMITERS = {".csv": ",", ".tsv": "\t"}
-_BLOCK_BYTES = 1 << 24  # read at a time; no row may be longer
+_BLOCK = 1 << 24  # bytes that Arrow takes at once; no row may be longer
+_SMALL_BLOCK = 1 << 20  # the same for large files, of which several blocks are held at once
 _DATE = r"\d{4}-\d{2}-\d{2}"
 _MISSING_NUMBERS = ["NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "none", "-"]
 # The first pattern that all cells of a column match gives its type.
@@ -39,7 +40,7 @@ _CSV_TYPES: tuple[tuple[str, pa.DataType], ...] = (
 
 def read_delimited(path: Path) -> pa.Table:
     """CSV or TSV, UTF-8 with or without a byte order mark → columns of text, empty cells null."""
-    options = _options(path)
+    options = _options(path, _BLOCK)
     try:
         return pyarrow.csv.read_csv(path, **options)
     except pa.ArrowInvalid as error:
@@ -53,28 +54,28 @@ def read_delimited_in_parts(path: Path) -> Batches | None:
     """A large file in parts, like `read_delimited`; None for a small one."""
     if path.stat().st_size <= IN_MEMORY:
         return None
+    options = _options(path, _SMALL_BLOCK)
+    schema = pa.schema([(name, pa.large_string()) for name in options["read_options"].column_names])
+    return Batches(schema, _parts(path, options))
+
+
+def _parts(path: Path, options: dict[str, Any]) -> Iterator[pa.RecordBatch]:
     try:
-        reader = pyarrow.csv.open_csv(path, **_options(path))
+        yield from pyarrow.csv.open_csv(path, **options)
     except pa.ArrowInvalid as error:
-        raise _wrong_line(path, error) from error
-    return Batches(reader.schema, _parts(path, reader))
-
-
-def _parts(path: Path, reader: pyarrow.csv.CSVStreamingReader) -> Iterator[pa.RecordBatch]:
-    try:
-        yield from reader
-    except pa.ArrowInvalid as error:
+        if "straddling" in str(error):
+            raise RowTooLong from error
         raise _wrong_line(path, error) from error
 
 
-def _options(path: Path) -> dict[str, Any]:
+def _options(path: Path, block_size: int) -> dict[str, Any]:
     delimiter = DELIMITERS[path.suffix.lower()]
     names = _header(path, delimiter)
     if _has_quotes(path):  # Arrow reads past a quote that is never closed, and the rows behind it are lost
         _check_rows(path, delimiter)
     return {
         "read_options": pyarrow.csv.ReadOptions(
-            column_names=names, skip_rows_after_names=1, block_size=_BLOCK_BYTES
+            column_names=names, skip_rows_after_names=1, block_size=block_size
         ),
         "parse_options": pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
         "convert_options": pyarrow.csv.ConvertOptions(
@@ -90,7 +91,7 @@ def _wrong_line(path: Path, error: pa.ArrowInvalid) -> TableError:
     _check_rows(path, DELIMITERS[path.suffix.lower()])
     if "straddl" in str(error):
         return TableError(
-            f"{path}: a row has more than {_BLOCK_BYTES >> 20} MB; keep large content in files, and name "
+            f"{path}: a row has more than {_BLOCK >> 20} MB; keep large content in files, and name "
             "their paths"
         )
     return TableError(f"{path} cannot be read: {str(error)[:60]}")
@@ -106,16 +107,21 @@ def _check_rows(path: Path, delimiter: str) -> int:
     return sum(1 for _ in _delimited_rows(path, delimiter)) - 1
 
 
-def infer_types(table: pa.Table) -> pa.Table:
-    """Columns of text → booleans, integers, floats and dates where every cell is one."""
-    columns = [_typed(table.column(index)) for index in range(table.num_columns)]
+def infer_types(table: pa.Table, scratch: Scratch) -> pa.Table:
+    """Columns of text → booleans, integers, floats and dates where every cell is one.
+
+    Args:
+        table: as `read_delimited` gives it.
+        scratch: what the table may be mapped from.
+    """
+    columns = [_typed(table.column(index), scratch) for index in range(table.num_columns)]
     return pa.table(columns, names=table.column_names)
 
 
-def _typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
+def _typed(cells: pa.ChunkedArray, scratch: Scratch) -> pa.ChunkedArray:
     for pattern, kind in _CSV_TYPES:
         numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind)
-        if not _all_match(cells, pattern, numeric):
+        if not _all_match(cells, pattern, numeric, scratch):
             continue
         typed = pc.if_else(_says_missing(cells), None, cells) if numeric else cells
         try:
@@ -125,10 +131,11 @@ def _typed(cells: pa.ChunkedArray) -> pa.ChunkedArray:
     return cells
 
 
-def _all_match(cells: pa.ChunkedArray, pattern: str, numeric: bool) -> bool:
+def _all_match(cells: pa.ChunkedArray, pattern: str, numeric: bool, scratch: Scratch) -> bool:
     """Whether there are cells and all match; chunk by chunk, so that no long column is copied."""
     some = False
     for chunk in cells.chunks:
+        scratch.touch(len(chunk))
         wanted = chunk.drop_null()
         if numeric:
             wanted = wanted.filter(pc.invert(_says_missing(wanted)))

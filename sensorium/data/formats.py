@@ -42,7 +42,7 @@ def read_files(files: Sequence[Path], scratch: Scratch) -> tuple[pa.Table, bool]
         raise TableError(f"{files[0]} ends in {ending or 'nothing'}: {_known()}")
     tables = [_read_file(file, scratch) for file in files]
     table = tables[0] if len(tables) == 1 else _concatenate(tables, files)
-    table = infer_types(table) if ending in DELIMITERS else table
+    table = infer_types(table, scratch) if ending in DELIMITERS else table
     scratch.touch(table.num_rows)
     return table, ending == ".tar"
 

@@ -13,7 +13,7 @@ from sensorium.data.cache import default_folder
 
 IN_MEMORY = 16 * 1024**2
 """Bytes of a table that is held in memory; larger ones are written to disk and mapped."""
-BATCH_BYTES = 4 * 1024**2
+BATCH_BYTES = 2 * 1024**2
 """Bytes, about, of the parts in which a large table is read."""
 _CELLS = 128  # cells after which pages are given back: few, as the system maps 16 pages around each
 
@@ -28,6 +28,10 @@ class Batches(NamedTuple):
 
     schema: pa.Schema
     parts: Iterator[pa.RecordBatch]
+
+
+class RowTooLong(Exception):
+    """A row does not fit the parts in which a file is read."""
 
 
 class Scratch:
@@ -46,15 +50,18 @@ class Scratch:
         self._touched = 0
 
     def keep(self, batches: Batches) -> pa.Table | None:
-        """The table, mapped from the disk; None, with a note, where the disk cannot take it."""
+        """The table, mapped from the disk; None where a row is too long or, with a note, the disk full."""
         try:
             mapped = _written(batches)
+        except RowTooLong:
+            return None
         except OSError as error:
             self.notes.append(
                 f"the table is held in memory: {default_folder()} cannot take it "
                 f"({error.strerror or error}); free space there, or name another folder in SENSORIUM_CACHE"
             )
             return None
+        pa.default_memory_pool().release_unused()  # what reading needed
         self._maps.append(mapped)
         table = pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
         self.touch(_CELLS)

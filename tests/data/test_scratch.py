@@ -99,6 +99,16 @@ def test_a_wrong_line_is_named_in_large_files_too(tmp_path: Path, monkeypatch: p
         read_table(tmp_path / "a.parquet")
 
 
+def test_a_row_longer_than_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    everything_is_large(monkeypatch)
+    (tmp_path / "a.csv").write_text("a,b\n1,y\n3," + "x" * 9_000_000 + "\n5,y\n")
+    (tmp_path / "b.csv").write_text("a,b\n3," + "x" * 9_000_000 + "\n" + "5,y\n" * 1_000_000)
+    for name, row in (("a.csv", 1), ("b.csv", 0)):
+        table = read_table(tmp_path / name)
+        assert [table.cell("b", row), table.cell("b", 2)] == ["x" * 9_000_000, "y"]
+        assert table.notes == []
+
+
 def test_reading_and_hashing_a_large_table_takes_no_memory_for_its_rows(tmp_path: Path) -> None:
     words = np.random.default_rng(0).integers(0, 10**9, (4000, 64)).astype(str)
     part = pa.table({"text": [" ".join(row) for row in words], "row": np.arange(4000)})
