@@ -161,6 +161,8 @@ def write_tables(folder: Path) -> None:
     ]
     for path in sorted(folder.glob("*.json")):
         result = json.loads(path.read_text(encoding="utf-8"))
+        if "circumstances" not in result:  # examples.json, which says them example by example
+            continue
         about = result["circumstances"]
         lines += ["", f"## {path.stem}", "", f"`{about['command']}`  "]
         changed = f" with changes in {', '.join(about['changed'])}" if about["changed"] else ""
