@@ -21,6 +21,8 @@ import typer.main
 import yaml
 from PIL import Image
 
+from benchmarks import readme as figures
+from benchmarks.readme import with_tables
 from sensorium.batch import Tokens
 from sensorium.cli import app, main
 from sensorium.data import COLUMNS
@@ -75,6 +77,13 @@ def table(page: str, first: str) -> list[list[str]]:
                     break
                 found.append([cell.strip() for cell in row.strip("|").split("|")])
     return found
+
+
+@pytest.mark.parametrize("page", READMES)
+def test_the_figures_are_those_of_the_results(page: str) -> None:
+    written = read(page)
+    assert with_tables(written, figures.PAGES[page]) == written
+    assert "<!-- speed: begin -->" in written
 
 
 def names(cell: str) -> list[str]:
