@@ -179,8 +179,7 @@ def check_coverage(calibration: Calibration | None, coverage: float) -> Calibrat
     Raises:
         SensoriumError: when the coverage is no share, or the model has no calibration or no output with sets.
     """
-    if not 0 < coverage < 1:
-        raise SensoriumError(f"coverage is {coverage}: give a share between 0 and 1, such as 0.9")
+    check_share(coverage)
     if calibration is None:
         raise SensoriumError(
             "this model was not calibrated, so it gives no sets: it was trained without validation rows, or "
@@ -189,6 +188,12 @@ def check_coverage(calibration: Calibration | None, coverage: float) -> Calibrat
     if not calibration.scores:
         raise SensoriumError("no output of this model gives sets: those of type category and number do")
     return calibration
+
+
+def check_share(coverage: float) -> None:
+    """Raises SensoriumError when the coverage is no share of rows."""
+    if not 0 < coverage < 1:
+        raise SensoriumError(f"coverage is {coverage}: give a share between 0 and 1, such as 0.9")
 
 
 def unlimited_words(unlimited: Mapping[str, int], coverage: float) -> str:

@@ -122,9 +122,17 @@ def evaluate(
     """Measure a model; writes report.html and report.json."""
     from rich.console import Console
 
-    from sensorium.evaluation import choose_studies, evaluate_run, print_evaluation, write_report
+    from sensorium.evaluation import (
+        check_folder,
+        choose_studies,
+        evaluate_run,
+        print_evaluation,
+        write_report,
+    )
 
     studies = choose_studies(skip or ())
+    if run.is_dir():
+        check_folder(output or run / "evaluation")
     evaluation = evaluate_run(run, data, media_root, studies, coverage, slices or ())
     report = write_report(evaluation, output or run / "evaluation")
     print_evaluation(evaluation, Console())

@@ -3,7 +3,7 @@
 from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation, evaluate
 from sensorium.evaluation.inputs import InputSubset
 from sensorium.evaluation.metrics import Interval
-from sensorium.evaluation.report import write_report
+from sensorium.evaluation.report import check_folder, write_report
 from sensorium.evaluation.run import evaluate_run
 from sensorium.evaluation.studies import STUDIES, choose_studies
 from sensorium.evaluation.terminal import print_evaluation
@@ -14,6 +14,7 @@ __all__ = [
     "InputSubset",
     "Interval",
     "OutputEvaluation",
+    "check_folder",
     "choose_studies",
     "evaluate",
     "evaluate_run",

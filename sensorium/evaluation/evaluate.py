@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
+from sensorium.calibration import check_share
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Loader, Rows
 from sensorium.data.table import Table
@@ -157,9 +158,11 @@ def evaluate(
 
     Raises:
         TableError: when the table has no rows, or none of the targets' columns.
+        SensoriumError: when the coverage is no share, or a slice is neither a column nor a condition.
     """
     rows = np.arange(len(table), dtype=np.int64) if rows is None else rows
     _check(predictor, table, rows)
+    check_share(coverage)
     loader = predictor.loader(table)
     collected = collect(predictor.model, loader, rows)
     by_subset = predict_subsets(predictor.model, loader, collected)

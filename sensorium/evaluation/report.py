@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,20 @@ def write_report(evaluation: Evaluation, folder: str | Path) -> Path:
     except OSError as error:
         raise SensoriumError(f"{folder}: the report cannot be written ({error.strerror})") from None
     return folder / "report.html"
+
+
+def check_folder(folder: str | Path) -> None:
+    """Makes the folder of a report, so that what cannot be written is known before anything is measured.
+
+    Raises:
+        SensoriumError: when it cannot be made or written.
+    """
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SensoriumError(f"{folder}: the report cannot be written ({error.strerror})") from None
+    if not os.access(folder, os.W_OK):
+        raise SensoriumError(f"{folder}: the report cannot be written (Permission denied)")
 
 
 def as_html(evaluation: Evaluation) -> str:
