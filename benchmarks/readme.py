@@ -89,8 +89,8 @@ LINES = [
         Line(what, _both(peer), "tutorial_models", times(title, peer), target)
         for what, title in ((_MODEL, _FIRST), (_MODEL_LATER, _LATER))
         for peer, target in (
-            ("stock PyTorch", "≥ 5"),
-            ("Keras", "≥ 2.5"),
+            ("stock PyTorch, fp32", "≥ 5"),
+            ("Keras, fp32", "≥ 2.5"),
             ("Keras, mixed_bfloat16", "> 1"),
         )
     ),
