@@ -189,13 +189,14 @@ def predict(
 ) -> None:
     """Predict every row of a table, in its order, under its key."""
     from sensorium.calibration import unlimited_words
-    from sensorium.data.table import read_table
-    from sensorium.data.write import check_writable, write_parts
+    from sensorium.data.table import files_of, read_table
+    from sensorium.data.write import check_writable, refuse_to_replace, write_parts
     from sensorium.predict import load
 
     check_writable(output)
     predictor = load(run)
     table = predictor.open(read_table(data, media_root))
+    refuse_to_replace(files_of(data), output)
     if predictor.absent_columns(table):
         typer.echo(predictor.absent_words(table), err=True)
     for note in table.notes:
