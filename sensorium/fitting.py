@@ -100,7 +100,8 @@ def train_in(
         folder: of the run.
         reporter: hears of progress.
         data: a path or a dataframe in place of the recipe's table.
-        fresh: throw away what the folder holds of an earlier run.
+        fresh: throw away what the folder holds of an earlier run, as soon as it is known that this one can
+            begin; the earlier model stays until the first checkpoint.
         began: the moment from which `training.minutes` count, as `time.monotonic` gives it; default: now.
 
     Returns:
@@ -117,13 +118,17 @@ def train_in(
 
     run = RunFolder(folder)
     with run.locked():
-        run.start(recipe, fresh)
-        if run.finished:
+        if not fresh:
+            run.refuse_another(recipe)
+        if not fresh and run.finished:
             _refuse_another_table(recipe, data, run)
             reporter.say(f"{folder}: this run is finished; --fresh trains again")
             return folder
         prepared = _prepare(recipe, data, reporter)
         trainer = Trainer(prepared, run, reporter, began)
+        if fresh:
+            trainer.time.require_time()
+        run.start(recipe, fresh)
         trainer.run()
         _tell_unreadable(prepared, run, reporter)
         try:
