@@ -45,7 +45,13 @@ def read_table(source: Any, media_root: str | Path | None = None) -> Table:
     if isinstance(source, str | os.PathLike):
         return _from_path(os.fspath(source), root)
     if _is_sequence_of_paths(source):
-        return _from_files([Path(os.fspath(one)) for one in source], root, f"{len(source)} files")
+        files = [Path(os.fspath(one)) for one in source]
+        if not any(map(_exists, files)):
+            raise TableError(
+                f"{str(files[0])[:200]} does not exist: a list of texts names the files of a table; "
+                "give values as a dict of lists, {column: [value, ...]}"
+            )
+        return _from_files(files, root, f"{len(source)} files")
     return Table(formats.read_dataframe(source), root, "the dataframe")
 
 
