@@ -155,6 +155,34 @@ def contents(folder: str) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
 
 
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("init table.csv --target label -o new.yaml", "sensorium.draft.draft_recipe"),
+        ("check recipe.yaml", "sensorium.check.check_recipe"),
+        ("train recipe.yaml", "sensorium.recipe.read_recipe"),
+        ("compare recipe.yaml --over fusion.kind", "sensorium.recipe.read_recipe"),
+        ("evaluate runs/simple", "sensorium.evaluation.evaluate_run"),
+        ("predict runs/simple table.csv -o out.csv", "sensorium.predict.load"),
+    ],
+)
+def test_an_interrupt_is_one_line(
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    where: str,
+) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupt)
+    with pytest.raises(SystemExit) as caught:
+        main(command.split())
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "stopped before the end; the same command begins again\n")
+
+
 def test_minutes_of_the_command_line(table: Path, run: Run, fails: Run) -> None:
     """They replace the recipe's, and the run stays the same run."""
     assert "training.minutes: 1e-07 is over before the first step" in fails(
