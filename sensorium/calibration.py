@@ -191,9 +191,9 @@ def check_coverage(calibration: Calibration | None, coverage: float) -> Calibrat
     return calibration
 
 
-def check_share(coverage: float) -> None:
+def check_share(coverage: Any) -> None:
     """Raises SensoriumError when the coverage is no share of rows."""
-    if not isinstance(coverage, Real) or not 0 < coverage < 1:
+    if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
         raise SensoriumError(f"coverage is {coverage!r}: give a share between 0 and 1, such as 0.9")
 
 
