@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -190,10 +191,10 @@ def check_coverage(calibration: Calibration | None, coverage: float) -> Calibrat
     return calibration
 
 
-def check_share(coverage: float) -> None:
+def check_share(coverage: Any) -> None:
     """Raises SensoriumError when the coverage is no share of rows."""
-    if not 0 < coverage < 1:
-        raise SensoriumError(f"coverage is {coverage}: give a share between 0 and 1, such as 0.9")
+    if not isinstance(coverage, Real) or not 0 < float(coverage) < 1:
+        raise SensoriumError(f"coverage is {coverage!r}: give a share between 0 and 1, such as 0.9")
 
 
 def unlimited_words(unlimited: Mapping[str, int], coverage: float) -> str:

@@ -11,9 +11,24 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
+
+
+class _Verbs(TyperGroup):
+    """All verbs; a Ctrl-C, at which typer ends without a word, ends each with one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs the verb that was given."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            typer.echo("stopped before the end; the same command begins again", err=True)
+            raise typer.Exit(130) from None
+
 
 app = typer.Typer(
     name="sensorium",
+    cls=_Verbs,
     help="From a table of text, pictures, sound, video and numbers to a trained, evaluated model.",
     no_args_is_help=True,
     add_completion=False,
@@ -96,7 +111,7 @@ def train(
         return
     try:
         folder = train_recipe(chosen, runs, reporter, fresh=fresh, began=context.obj)
-    except KeyboardInterrupt:  # here, as typer would end the program without a word
+    except KeyboardInterrupt:
         typer.echo("stopped; what was trained is saved: give the same command to go on", err=True)
         raise typer.Exit(130) from None
     typer.echo(f"trained; next: sensorium evaluate {folder}")
@@ -189,13 +204,14 @@ def predict(
 ) -> None:
     """Predict every row of a table, in its order, under its key."""
     from sensorium.calibration import unlimited_words
-    from sensorium.data.table import read_table
-    from sensorium.data.write import check_writable, write_parts
+    from sensorium.data.table import files_of, read_table
+    from sensorium.data.write import check_writable, refuse_to_replace, write_parts
     from sensorium.predict import load
 
     check_writable(output)
     predictor = load(run)
     table = predictor.open(read_table(data, media_root))
+    refuse_to_replace(files_of(data), output)
     if predictor.absent_columns(table):
         typer.echo(predictor.absent_words(table), err=True)
     for note in table.notes:

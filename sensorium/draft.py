@@ -14,7 +14,7 @@ from sensorium.data.audio import AudioColumn, AudioConfig
 from sensorium.data.infer import Inferred, guess_task, infer, profile
 from sensorium.data.media import Limits, Media
 from sensorium.data.table import Table, read_table
-from sensorium.errors import CellError, TableError
+from sensorium.errors import CellError, TableError, one_line
 
 _PLAIN_NAMES = ("data", "dataset", "metadata")  # the folder's name says more
 _FIRST_TRAINING = {"epochs": 20, "batch_size": 32}
@@ -71,7 +71,8 @@ def draft_recipe(data: Any, targets: list[str], folder: Path, test: float = 0.1)
     }
     reasons = [f"{name}: {part.type}, because {part.reason}" for name, part in {**inputs, **outputs}.items()]
     reasons += [f"{name}: not used, because {part.reason}" for name, part in left_out.items()]
-    return Draft(content, _as_text(content, inputs, left_out, outputs, len(table)), reasons)
+    text = _as_text(content, inputs, left_out, outputs, len(table))
+    return Draft(content, text, [one_line(reason) for reason in reasons])
 
 
 def _inputs(
@@ -139,22 +140,43 @@ def _as_text(
         "inputs:",
     ]
     for name, part in inputs.items():
-        lines += [f"  # {part.reason}", f"  {_line(name, content['inputs'][name])}"]
-    lines += [f"  # not used: {name} ({part.reason})" for name, part in left_out.items()]
+        lines += [_comment(part.reason), f"  {_line(name, content['inputs'][name])}"]
+    lines += [_comment(f"not used: {name} ({part.reason})") for name, part in left_out.items()]
     lines += ["fusion: {kind: concat}", "outputs:"]
     for name, part in outputs.items():
-        lines += [f"  # {part.reason}", f"  {_line(name, content['outputs'][name])}"]
+        lines += [_comment(part.reason), f"  {_line(name, content['outputs'][name])}"]
     lines.append(_line("training", content["training"]))
     return "\n".join(lines) + "\n"
 
 
+def _comment(text: str) -> str:
+    return f"  # {one_line(text)}"
+
+
 def _line(key: str, value: Any) -> str:
     """`key: value` on one line of YAML, quoted where YAML needs it."""
-    if isinstance(value, dict | list):
-        flow = yaml.safe_dump(
-            value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000
-        )
-    else:
-        flow = yaml.safe_dump(value, allow_unicode=True).removesuffix("...\n")
-    name = yaml.safe_dump(key, allow_unicode=True).removesuffix("...\n").strip()
-    return f"{name}: {flow.strip()}"
+    return f"{_flow(key)}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    """A value as YAML on one line."""
+    text: str = yaml.dump(
+        value,
+        Dumper=_OneLine,
+        default_flow_style=True,
+        sort_keys=False,
+        allow_unicode=True,
+        width=float("inf"),
+    )
+    return text.removesuffix("...\n").strip()
+
+
+class _OneLine(yaml.SafeDumper):
+    """YAML whose texts are in double quotes where they hold line breaks, which are spelt out there."""
+
+
+def _represent_text(dumper: _OneLine, text: str) -> yaml.ScalarNode:
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, None if text.isprintable() else '"')
+
+
+_OneLine.add_representer(str, _represent_text)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,7 +100,8 @@ def train_in(
         folder: of the run.
         reporter: hears of progress.
         data: a path or a dataframe in place of the recipe's table.
-        fresh: throw away what the folder holds of an earlier run.
+        fresh: throw away what the folder holds of an earlier run, as soon as it is known that this one can
+            begin; the earlier model stays until the first checkpoint.
         began: the moment from which `training.minutes` count, as `time.monotonic` gives it; default: now.
 
     Returns:
@@ -117,13 +118,17 @@ def train_in(
 
     run = RunFolder(folder)
     with run.locked():
-        run.start(recipe, fresh)
-        if run.finished:
+        if not fresh:
+            run.refuse_another(recipe)
+        if not fresh and run.finished:
             _refuse_another_table(recipe, data, run)
             reporter.say(f"{folder}: this run is finished; --fresh trains again")
             return folder
         prepared = _prepare(recipe, data, reporter)
         trainer = Trainer(prepared, run, reporter, began)
+        if fresh:
+            trainer.time.require_time()
+        run.start(recipe, fresh)
         trainer.run()
         _tell_unreadable(prepared, run, reporter)
         try:
@@ -209,7 +214,9 @@ def _choose_recipe(data: Any, target: str | list[str] | None, recipe: Any) -> Re
         raise SensoriumError("there is no data: fit(data, target=...)")
     from sensorium.draft import draft_recipe
 
-    if not isinstance(target, str) and not all(isinstance(name, str) for name in target):
+    if not isinstance(target, str) and not (
+        isinstance(target, Iterable) and all(isinstance(name, str) for name in target)
+    ):
         raise RecipeError(
             "target is the name of a column: put the values into the table, and name their column"
         )
@@ -225,6 +232,8 @@ def as_recipe(recipe: str | Path | Mapping[str, Any] | Recipe) -> Recipe:
     """
     if isinstance(recipe, Recipe):
         return recipe
+    if not isinstance(recipe, str | Path | Mapping):
+        raise RecipeError(f"recipe is a {type(recipe).__name__}: give its path, or its content as a dict")
     return parse_recipe(recipe) if isinstance(recipe, Mapping) else read_recipe(recipe)
 
 
@@ -236,6 +245,10 @@ def with_training(recipe: Recipe, training: Mapping[str, Any] | None) -> Recipe:
     """
     if not training:
         return recipe
+    if not isinstance(training, Mapping):
+        raise RecipeError(
+            f"training is a {type(training).__name__}: give fields with their values, such as {{'epochs': 5}}"
+        )
     content = recipe.as_dict()
     return parse_recipe({**content, "training": {**content["training"], **training}}, folder=recipe.folder)
 

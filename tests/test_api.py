@@ -43,6 +43,43 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"training": 5}, "training is a int: give fields with their values, such as {'epochs': 5}"),
+        ({"training": "fast"}, "training is a str: give fields with their values, such as {'epochs': 5}"),
+        ({"target": 5}, "target is the name of a column: put the values into the table, and name "),
+        ({"target": None, "recipe": 5}, "recipe is a int: give its path, or its content as a dict"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(given: dict[str, Any], says: str) -> None:
+    with pytest.raises(sm.SensoriumError) as caught:
+        sm.fit(**{"data": ROWS, "target": "label", **given})
+    assert str(caught.value).startswith(says)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (["good"], "good does not exist: a list of texts names the files of a table; give values as a dict "),
+        ({"words": "good"}, "column 'words' is one value: give a list of values, one a row"),
+        ({"words": ["good"], "size": 3}, "column 'size' is one value: give a list of values, one a row"),
+        (5, "a int cannot be read as a table: give a path, a dict of lists, "),
+    ],
+)
+def test_what_is_no_table_is_one_line(predictor: sm.Predictor, data: Any, says: str) -> None:
+    with pytest.raises(sm.SensoriumError) as caught:
+        predictor.predict(data)
+    assert str(caught.value).startswith(says)
+
+
+@pytest.mark.parametrize("coverage", ["x", [0.9], 2])
+def test_a_coverage_that_is_no_share_is_one_line(predictor: sm.Predictor, coverage: Any) -> None:
+    with pytest.raises(sm.SensoriumError, match="give a share between 0 and 1, such as"):
+        predictor.predict_table(ROWS, coverage=coverage)
+
+
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory: pytest.TempPathFactory) -> sm.Predictor:
     """Two outputs, a label and a number."""

@@ -16,6 +16,12 @@ import yaml
 
 from sensorium.cli import main
 from sensorium.data.table import read_table
+from sensorium.errors import SensoriumError
+from sensorium.fitting import train_recipe
+from sensorium.predict import load
+from sensorium.recipe import read_recipe
+from sensorium.training.loop import Trainer
+from sensorium.training.progress import Silent
 from tests import made
 
 pytestmark = pytest.mark.usefixtures("_no_drawing")
@@ -105,6 +111,76 @@ def test_fresh_trains_again(trained: Path, run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.chdir(trained)
     assert "this run is finished" in run("train", "recipe.yaml")
     assert "epoch   1" in run("train", "recipe.yaml", "--fresh")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "says"),
+    [
+        ({}, ["--minutes", "1e-5"], "is over before the first step"),
+        ({"inputs": {"nothing": "number"}}, [], "has no column 'nothing'"),
+        ({"data": {"path": "nothing.csv"}}, [], "nothing.csv does not exist"),
+    ],
+)
+def test_fresh_removes_nothing_for_a_run_that_cannot_begin(
+    table: Path, run: Run, fails: Run, change: dict[str, Any], options: list[str], says: str
+) -> None:
+    run("train", "recipe.yaml")
+    before = contents("runs/simple")
+    made.write_recipe(table / "recipe.yaml", {**made.simple_recipe(epochs=1), **change})
+    assert says in fails("train", "recipe.yaml", "--fresh", *options)
+    assert contents("runs/simple") == before
+
+
+def test_an_older_model_goes_with_the_first_checkpoint(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh run that stops before it has anything to save leaves the model, and one that saves does not."""
+    folder = train_recipe(read_recipe("recipe.yaml"), Path("runs"), Silent())
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", stop)
+        with pytest.raises(SensoriumError, match="stopped"):
+            train_recipe(read_recipe("recipe.yaml"), Path("runs"), Silent(), fresh=True)
+    assert load(folder).outputs == ["label"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_finish", stop)
+        with pytest.raises(SensoriumError, match="stopped"):
+            train_recipe(read_recipe("recipe.yaml"), Path("runs"), Silent())
+    assert not (folder / "model").exists()
+
+
+def stop(*arguments: Any) -> None:
+    raise SensoriumError("stopped")
+
+
+def contents(folder: str) -> dict[str, bytes]:
+    """Path → bytes of every file."""
+    return {str(path): path.read_bytes() for path in Path(folder).rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    ("command", "where"),
+    [
+        ("init table.csv --target label -o new.yaml", "sensorium.draft.draft_recipe"),
+        ("check recipe.yaml", "sensorium.check.check_recipe"),
+        ("train recipe.yaml", "sensorium.recipe.read_recipe"),
+        ("compare recipe.yaml --over fusion.kind", "sensorium.recipe.read_recipe"),
+        ("evaluate runs/simple", "sensorium.evaluation.evaluate_run"),
+        ("predict runs/simple table.csv -o out.csv", "sensorium.predict.load"),
+    ],
+)
+def test_an_interrupt_is_one_line(
+    table: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    where: str,
+) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(where, interrupt)
+    with pytest.raises(SystemExit) as caught:
+        main(command.split())
+    assert caught.value.code == 130
+    assert capsys.readouterr() == ("", "stopped before the end; the same command begins again\n")
 
 
 def test_minutes_of_the_command_line(table: Path, run: Run, fails: Run) -> None:

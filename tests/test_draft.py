@@ -14,6 +14,7 @@ from sensorium.errors import TableError
 from sensorium.recipe import parse_recipe
 from tests import made
 
+BROKEN = ("a\nb", "a\r\nb", "\u2028", "a\tb", "\x1b[31m", "a b " * 60)  # YAML would write them on two lines
 ROOT = Path(__file__).parent.parent
 
 
@@ -76,7 +77,24 @@ def test_a_key_has_no_equals() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["no", "a.b", "a: b", "#", "中文", "type", "3", "'", "null", "- x", "{a}", "true"]
+    "name",
+    [
+        *"#'3",
+        "no",
+        "a.b",
+        "a: b",
+        "中文",
+        "type",
+        "null",
+        "- x",
+        "-x",
+        "{a}",
+        "true",
+        "yes",
+        "",
+        '"q"',
+        *BROKEN,
+    ],
 )
 def test_columns_of_any_name(name: str) -> None:
     data = made.simple_rows(30)
@@ -86,6 +104,17 @@ def test_columns_of_any_name(name: str) -> None:
     other = made.simple_rows(30)
     other[name] = other.pop("label")
     assert drafted(other, [name])["outputs"] == {name: {"type": "category"}}
+
+
+def test_names_with_line_breaks_stay_on_one_line() -> None:
+    """In the comments too, where the rest would be read as YAML, and in what the terminal shows."""
+    data = {**made.simple_rows(30), "same\nnew: {": [1] * 30}
+    drafted(data, ["label"])
+    draft = draft_recipe(data, ["label"], Path.cwd())
+    assert (
+        "  # not used: same\\nnew: { (all of the 30 values looked at are the same)" in draft.text.splitlines()
+    )
+    assert not any("\n" in reason for reason in draft.reasons)
 
 
 def test_paths_are_written_from_the_recipe(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class Profile(NamedTuple):
         name: the column's name.
         kind: the Arrow type in words: "string", "binary", "integer", "float", "boolean", "timestamp",
             "date", "list", "struct", "dictionary" or "other".
-        values: up to 2,000 present cells from across the table, as Python objects.
+        values: up to 2,000 present cells from across the table, as Python objects; of floats, finite ones.
         rows: rows of the table.
         distinct: distinct values among `values`; 0 where values cannot be hashed.
         media: for a column whose cells look like files or bytes: the media type ("image", "audio",

@@ -1,8 +1,9 @@
 """CSV and TSV: every cell is text, and what else it may be is decided here.
 
 A column is boolean, integer, float or ISO 8601 date only if all of its cells are; the empty cell is missing;
-words such as NA or null are missing only in a column of numbers (they may be names elsewhere); whole numbers
-with leading zeros, a plus sign or more than 18 digits stay text, because they are identifiers.
+words such as NA or null are missing, and inf is infinite, only in a column of numbers (they may be names
+elsewhere); whole numbers with leading zeros, a plus sign or more than 18 digits stay text, because they are
+identifiers.
 """
 
 from __future__ import annotations
@@ -28,7 +29,10 @@ _MISSING_NUMBERS = ["NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "N
 _CSV_TYPES: tuple[tuple[str, pa.DataType], ...] = (
     (r"^(?i:true|false)$", pa.bool_()),
     (r"^(0|-?[1-9][0-9]{0,17})$", pa.int64()),
-    (r"^-?((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$", pa.float64()),
+    (
+        r"^-?(((0|[1-9][0-9]{0,17})(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?|(?i:inf|infinity))$",
+        pa.float64(),
+    ),
     (rf"^{_DATE}$", pa.date32()),
     (rf"^{_DATE}[ T]\d{{2}}:\d{{2}}(:\d{{2}}(\.\d{{1,6}})?)?$", pa.timestamp("us")),
     (

@@ -190,6 +190,9 @@ def _filled(columns: dict[str, list[Any]], rows: int) -> dict[str, list[Any]]:
 
 
 def _from_columns(columns: Mapping[str, Any], place: str = "", lines: Sequence[int] = ()) -> pa.Table:
+    for name, cells in columns.items():
+        if isinstance(cells, str | bytes) or not hasattr(cells, "__len__"):
+            raise TableError(f"{place}column {name!r} is one value: give a list of values, one a row")
     lengths = {name: len(cells) for name, cells in columns.items()}
     if len(set(lengths.values())) > 1:
         raise TableError(f"the columns have different lengths: {lengths}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
@@ -96,6 +97,8 @@ def profile(table: Table, name: str, sample: int = 2000) -> Profile:
     values = [value for value in values if value is not None]
     if not values:  # nearly empty columns: the first cells that are there
         values = _first_present(cells, wanted)
+    if kind == "float":  # infinite cells are broken ones, and say nothing of the others
+        values = [value for value in values if math.isfinite(value)] or values
     return Profile(name, kind, values, len(table), _distinct(values), _media(values))
 
 

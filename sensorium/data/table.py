@@ -45,7 +45,13 @@ def read_table(source: Any, media_root: str | Path | None = None) -> Table:
     if isinstance(source, str | os.PathLike):
         return _from_path(os.fspath(source), root)
     if _is_sequence_of_paths(source):
-        return _from_files([Path(os.fspath(one)) for one in source], root, f"{len(source)} files")
+        files = [Path(os.fspath(one)) for one in source]
+        if not any(map(_exists, files)):
+            raise TableError(
+                f"{str(files[0])[:200]} does not exist: a list of texts names the files of a table; "
+                "give values as a dict of lists, {column: [value, ...]}"
+            )
+        return _from_files(files, root, f"{len(source)} files")
     return Table(formats.read_dataframe(source), root, "the dataframe")
 
 
@@ -232,7 +238,13 @@ class Table:
         return other
 
 
-def _from_path(text: str, root: Path | None) -> Table:
+def files_of(source: str | os.PathLike[str]) -> list[Path]:
+    """The files that a path, a folder or a glob of `read_table` stands for; a Lance dataset is one.
+
+    Raises:
+        TableError: when there are none.
+    """
+    text = os.fspath(source)
     path = Path(text)
     if re.match(r"[a-z][a-z0-9+]+:/", text):
         raise TableError(f"{text[:100]}: URLs are not fetched; bring the file here first, and name its path")
@@ -241,14 +253,21 @@ def _from_path(text: str, root: Path | None) -> Table:
         found = sorted(Path(one) for one in glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns
         if not found:
             raise TableError(f"no file matches {text}")
-        return _from_files(found, root, text)
+        return found
     if not there:
         raise TableError(f"{text[:200]} does not exist")
-    if path.suffix.lower() == ".lance":
+    if path.is_dir() and path.suffix.lower() != ".lance":
+        return formats.files_of_folder(path)
+    return [path]
+
+
+def _from_path(text: str, root: Path | None) -> Table:
+    path, files = Path(text), files_of(text)
+    if files == [path] and path.suffix.lower() == ".lance":
         return Table(formats.read_lance(path), root or path.parent, text)
-    if path.is_dir():
-        return _from_files(formats.files_of_folder(path), root or path, text)
-    return _from_files([path], root, text)
+    if _exists(path) and path.is_dir():
+        return _from_files(files, root or path, text)
+    return _from_files(files, root, text)
 
 
 def _from_files(files: Sequence[Path], root: Path | None, source: str) -> Table:

@@ -38,6 +38,16 @@ def check_writable(path: Path) -> None:
         raise TableError(f"{path}: cannot be written (the folder {path.parent} is read-only)")
 
 
+def refuse_to_replace(files: Iterable[Path], path: Path) -> None:
+    """Refuses a path that leads to one of the files that are read, by whatever name.
+
+    Raises:
+        TableError: naming the file.
+    """
+    if path.exists() and any(file.exists() and path.samefile(file) for file in files):
+        raise TableError(f"{path}: the table is read from this file; write to another")
+
+
 def write_table(table: pa.Table, path: Path) -> None:
     """Writes a whole table; see `write_parts`."""
     write_parts([table], path)

@@ -310,6 +310,7 @@ class Trainer:
         self.folder.write_quarantine(self.prepared.loader.quarantine.cells())
         self.state.progress.seconds = self.time.used()
         self.state.save(self.folder.last)
+        self.folder.remove_older_model()
 
     def _finish(self) -> Path:
         """Writes the saved model and the manifest's end."""

@@ -94,26 +94,35 @@ class RunFolder:
                 raise SensoriumError(f"{self.path}: another process is training in this folder") from None
             yield
 
-    def start(self, recipe: Recipe, fresh: bool) -> None:
-        """Makes the folder ready: starts anew, or goes on with the same recipe.
+    def refuse_another(self, recipe: Recipe) -> None:
+        """Refuses to go on with another recipe than the folder's.
 
         Raises:
-            SensoriumError: when the folder holds a run of another recipe.
+            SensoriumError: naming the first field that differs.
         """
+        if not self.recipe.exists():
+            return
+        before = read_recipe(self.recipe)
+        if before.digest() != recipe.digest():
+            raise SensoriumError(
+                f"{self.path} holds a run of another recipe ({_difference(before, recipe)}); "
+                "give the recipe another name, or start over with --fresh"
+            )
+
+    def start(self, recipe: Recipe, fresh: bool) -> None:
+        """Makes the folder ready, where `fresh` for a run from its beginning; an older model stays."""
         if fresh:
-            for part in (self.path / "checkpoints", self.model, self.logs, self.path / "evaluation"):
+            for part in (self.path / "checkpoints", self.logs):
                 shutil.rmtree(part, ignore_errors=True)
             for file in (self.recipe, self.manifest, self.history, self.quarantine):
                 file.unlink(missing_ok=True)
-        if self.recipe.exists():
-            before = read_recipe(self.recipe)
-            if before.digest() != recipe.digest():
-                raise SensoriumError(
-                    f"{self.path} holds a run of another recipe ({_difference(before, recipe)}); "
-                    "give the recipe another name, or start over with --fresh"
-                )
-        else:
+        if not self.recipe.exists():
             self._write(self.recipe, recipe.as_yaml())
+
+    def remove_older_model(self) -> None:
+        """Removes the model of the run before a fresh one, and what was measured of it."""
+        for part in (self.model, self.path / "evaluation"):
+            shutil.rmtree(part, ignore_errors=True)
 
     def write_manifest(self, content: dict[str, Any]) -> None:
         """Writes what the run was made of, and how far it came."""

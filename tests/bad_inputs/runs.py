@@ -70,6 +70,13 @@ def pipe(folder: Path) -> None:
     shutil.rmtree(folder / "runs/simple")
 
 
+def in_shards(folder: Path) -> None:
+    """The table as two shards in a folder."""
+    (folder / "shards").mkdir()
+    for name in ("a.csv", "b.csv"):
+        shutil.copyfile(folder / "table.csv", folder / "shards" / name)
+
+
 EVALUATE = "evaluate runs/simple"
 PREDICT = "predict runs/simple table.csv -o out.csv"
 TRAIN = "train recipe.yaml"
@@ -235,6 +242,24 @@ RUNS: tuple[Case, ...] = (
         lambda folder: None,
         "predict runs/simple table.csv -o no/out.csv",
         "no/out.csv: there is no folder no",
+    ),
+    Case(
+        "predictions over the table that is read",
+        lambda folder: None,
+        "predict runs/simple table.csv -o table.csv",
+        "table.csv: the table is read from this file; write to another",
+    ),
+    Case(
+        "predictions over the table by another path",
+        lambda folder: (folder / "link.csv").symlink_to("table.csv"),
+        "predict runs/simple table.csv -o link.csv",
+        "link.csv: the table is read from this file; write to another",
+    ),
+    Case(
+        "predictions over a shard of the table",
+        in_shards,
+        "predict runs/simple shards -o ./shards/b.csv",
+        "shards/b.csv: the table is read from this file; write to another",
     ),
     Case(
         "predictions into an unknown format",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from sensorium.data import COLUMNS
@@ -151,6 +152,32 @@ def test_profile() -> None:
     assert len(many.values) == 16
     assert profile(read_table({"x": [["a"], ["b"]]}), "x").distinct == 0
     assert profile(read_table({"x": [1, 1.0, 2]}), "x").distinct == 2
+
+
+@pytest.mark.parametrize("infinite", ["inf", "-inf", "Infinity", "-Inf"])
+@pytest.mark.parametrize("ending", ["csv", "parquet"])
+def test_infinite_cells_leave_a_column_of_numbers(tmp_path: Path, infinite: str, ending: str) -> None:
+    numbers = [number + 0.5 for number in range(75)] + [float(infinite)] * 5
+    if ending == "csv":
+        texts = [*map(str, numbers[:75]), *[infinite] * 5]
+        (tmp_path / "table.csv").write_text("\n".join(["x", *texts]))
+    else:
+        pq.write_table(pa.table({"x": numbers}), tmp_path / "table.parquet")
+    table = read_table(tmp_path / f"table.{ending}")
+    assert list(table.column("x")) == numbers
+    assert infer(table, COLUMNS)["x"].type == "number"
+    assert len(profile(table, "x").values) == 75
+
+
+def test_infinite_cells_leave_whole_numbers_whole() -> None:
+    """Eleven-digit numbers that do not come back are identifiers, and two values that do are classes."""
+    assert one([1e10 + 7 * number for number in range(50)] + [float("inf")]).type == "ignored"
+    assert guess_task(profile(read_table({"x": [0.0, 1.0] * 20 + [float("inf")]}), "x")).type == "category"
+
+
+def test_words_beside_infinity_stay_words(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("x\n" + "Infinity\nNissan\n" * 20)
+    assert list(read_table(tmp_path / "table.csv").column("x"))[:2] == ["Infinity", "Nissan"]
 
 
 def test_useless_says_nothing_of_inputs() -> None:

@@ -145,6 +145,8 @@ def test_fresh_leaves_what_is_not_its_own(tmp_path: Path) -> None:
     from sensorium.recipe import read_recipe
 
     run.start(read_recipe(run.recipe), fresh=True)
+    assert sm.load(run.path).outputs  # the model stays until there is something in its place
+    run.remove_older_model()
     assert sorted(path.name for path in run.path.iterdir() if not path.name.startswith(".")) == [
         "notes.txt",
         "recipe.yaml",
