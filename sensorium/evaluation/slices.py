@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,11 +13,11 @@ import numpy as np
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Rows
 from sensorium.data.table import Table
-from sensorium.evaluation.expression import parse_condition
+from sensorium.evaluation.expression import Condition, mismatches, parse_condition
 from sensorium.evaluation.inputs import main_metric
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import limits, number
+from sensorium.evaluation.words import count, limits, number
 
 MOST_GROUPS = 12
 """Groups of a slice; the rarer values share the last."""
@@ -25,6 +25,8 @@ MOST_OWN = 4
 """Slices that are made without being asked for."""
 RESAMPLES = 500
 """Of each interval."""
+HOLDS = "holds"
+"""The group of the rows for which a condition is true."""
 
 
 class Group(NamedTuple):
@@ -43,10 +45,17 @@ class Group(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """The rows cut into groups by one column or condition."""
+    """The rows cut into groups by one column or condition.
+
+    Attributes:
+        name: the column or condition.
+        groups: the largest first.
+        note: of a slice that was asked for, how it cuts the rows, in words; else "".
+    """
 
     name: str
     groups: list[Group]
+    note: str = ""
 
 
 def measure(subject: Subject) -> list[Slice] | None:
@@ -54,10 +63,12 @@ def measure(subject: Subject) -> list[Slice] | None:
     rows = subject.collected.rows
     if subject.slices:
         cuts = {text: cut(subject.table, rows, text) for text in subject.slices}
-    else:
-        cuts = _own_cuts(subject)
-    slices = [Slice(name, _groups(subject, labels)) for name, labels in cuts.items()]
-    return [one for one in slices if one.groups] or None
+        return [
+            Slice(text, _groups(subject, labels), note(subject.table, rows, text, labels))
+            for text, labels in cuts.items()
+        ]
+    own = {name: labels for name, labels in _own_cuts(subject).items() if len(set(labels)) > 1}
+    return [Slice(name, _groups(subject, labels)) for name, labels in own.items()] or None
 
 
 def cut(table: Table, rows: Rows, text: str) -> list[str]:
@@ -75,9 +86,34 @@ def cut(table: Table, rows: Rows, text: str) -> list[str]:
     if text in table.names:
         return _by_value(_cells(table, rows, text))
     condition = parse_condition(text, table.names)
+    return [
+        HOLDS if condition.holds(cells) else "does not hold" for cells in _rows_of(table, rows, condition)
+    ]
+
+
+def note(table: Table, rows: Rows, text: str, labels: Sequence[str]) -> str:
+    """How a slice that was asked for cuts the rows, in words: never nothing, even where all are in one group.
+
+    Args:
+        table: the rows' table.
+        rows: `(N,)` positions.
+        text: as for `cut`.
+        labels: what `cut` gave.
+    """
+    if text in table.names:
+        groups = len(set(labels))
+        return f"{groups:,} groups" if groups > 1 else f"all {count(len(labels), 'row')} are in one group"
+    held = sum(label == HOLDS for label in labels)
+    said = "holds for all" if held == len(labels) else f"holds for {held:,} of"
+    said = f"{said} {count(len(labels), 'row')}"
+    condition = parse_condition(text, table.names)
+    return "; ".join([said, *mismatches(condition, list(_rows_of(table, rows, condition)))])
+
+
+def _rows_of(table: Table, rows: Rows, condition: Condition) -> Iterator[dict[str, Any]]:
+    """Of every row, the cells that the condition looks at."""
     columns = {name: table.column(name) for name in condition.columns}
-    found = (condition.holds({name: cells[int(row)] for name, cells in columns.items()}) for row in rows)
-    return ["holds" if holds else "does not hold" for holds in found]
+    return ({name: cells[int(row)] for name, cells in columns.items()} for row in rows)
 
 
 def _cells(table: Table, rows: Rows, name: str) -> list[Any]:
@@ -138,11 +174,9 @@ def _has_few_values(cells: Sequence[Any]) -> bool:
 
 
 def _groups(subject: Subject, labels: Sequence[str]) -> list[Group]:
-    """The groups, the largest first; none where all rows are in one."""
+    """The groups, the largest first."""
     counts = Counter(labels)
     cut_by = np.array(labels)
-    if len(counts) < 2:
-        return []
     return [Group(name, rows, _scores(subject, cut_by == name)) for name, rows in counts.most_common()]
 
 
@@ -169,11 +203,18 @@ def view(answer: list[Slice]) -> dict[str, Any]:
 
 
 def sentences(answer: list[Slice]) -> list[str]:
-    """The groups that are worse than all rows together."""
+    """How each slice that was asked for cuts the rows, and the groups that are worse than all rows."""
+    lines = []
+    for one in answer:
+        lines += [f"{one.name}: {one.note}."] if one.note else []
+        lines += _worse(one)
+    return lines
+
+
+def _worse(one: Slice) -> list[str]:
     return [
-        f"{one.name}: {group.name} ({group.rows} rows) is worse for {output}: "
+        f"{one.name}: {group.name} ({count(group.rows, 'row')}) is worse for {output}: "
         f"{number(interval.value)} ({limits(interval)})."
-        for one in answer
         for group in one.groups
         for output, (interval, differs) in group.scores.items()
         if differs == "worse"
