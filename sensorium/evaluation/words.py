@@ -177,6 +177,19 @@ def limits(interval: Interval) -> str:
     return f"{number(interval.low)} to {number(interval.high)}"
 
 
+def no_interval(difference: Interval, without: str) -> str:
+    """Why a difference has no interval.
+
+    Args:
+        difference: that has none.
+        without: what stands on its other side, in words that go on after "scored differently".
+    """
+    if difference.value != 0:
+        return "no interval can be given, as all resamples of the rows agree."
+    rows = count(difference.rows, "row")
+    return f"none of the {rows} is scored differently {without}, so these rows cannot tell."
+
+
 def metric_name(name: str) -> str:
     """A metric in words."""
     return METRICS.get(name, name.replace("_", " "))
