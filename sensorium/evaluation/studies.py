@@ -9,7 +9,7 @@ from sensorium.errors import SensoriumError
 from sensorium.evaluation.calibration_words import CALIBRATION
 from sensorium.evaluation.contributions import CONTRIBUTIONS
 from sensorium.evaluation.curves import CURVES
-from sensorium.evaluation.noise import NOISE
+from sensorium.evaluation.noise_words import NOISE
 from sensorium.evaluation.rows import ROWS
 from sensorium.evaluation.simple import SIMPLE
 from sensorium.evaluation.slices import SLICES
