@@ -82,8 +82,10 @@ def test_scores_and_baselines_by_hand():
     assert price.main.value == pytest.approx((3 + 2 + 1 + 0 + 1 + 5) / 6)
     assert price.baseline is not None
     assert price.baseline.metrics["mae"] == pytest.approx(2.0)
-    assert price.baseline.metrics["rmse"] == pytest.approx(np.sqrt((9 + 4 + 1 + 0 + 1 + 25) / 6))
-    assert "4, the mean of the training rows" in price.baseline.answer
+    assert price.baseline.metrics["rmse"] == pytest.approx(
+        np.sqrt((6.25 + 2.25 + 0.25 + 0.25 + 2.25 + 30.25) / 6)
+    )
+    assert "3.5, the median of the training rows" in price.baseline.answer
     assert found.rows == 6
     assert found.inputs == {"size": 6, "colour": 5}
     assert found.training_table
@@ -244,19 +246,34 @@ def test_the_baseline_of_several_labels_by_hand():
 @pytest.mark.parametrize(
     ("scale", "value", "words"),
     [
-        ("standard", 3.5, "mean of the training"),
+        ("standard", 3.5, "mean of the training rows, whose median this older model does not know"),
         ("robust", 2.5, "median of the training"),
-        ("none", 8.0, "these very"),
+        ("none", 8.0, "median of these very"),
     ],
 )
-def test_the_baseline_of_a_number_by_hand(scale: str, value: float, words: str):
+def test_the_baseline_of_a_number_of_an_older_model(scale: str, value: float, words: str):
+    """It kept no median of its training rows."""
     config = NumberHead.Config(scale=scale)
     column = NumberHead.target(config)
     column.fit([1.0, 2.0, 3.0, 8.0])
+    column.load_state({key: value for key, value in column.state().items() if key != "median"})
     cells = column.collate([column.decode(6.0), column.decode(10.0)])
     baseline = BASELINES["number"](column, config, cells)
     assert words in baseline.answer
     assert baseline.metrics["mae"] == pytest.approx((abs(6 - value) + abs(10 - value)) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["standard", "robust", "quantile", "none"])
+def test_the_baseline_of_a_number_is_the_median_whatever_the_scale(scale: str):
+    config = NumberHead.Config(scale=scale)
+    column = NumberHead.target(config)
+    column.fit([1.0, 2.0, 3.0, 100.0])
+    cells = column.collate([column.decode(3.0)])
+    again = NumberHead.target(config)
+    again.load_state(json.loads(json.dumps(column.state())))
+    baseline = BASELINES["number"](again, config, cells)
+    assert baseline.answer == "answering 2.5, the median of the training rows,"
+    assert baseline.metrics["mae"] == pytest.approx(0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize(
