@@ -37,7 +37,7 @@ def choose_studies(skipped: Collection[str]) -> list[str]:
         if name not in STUDIES:
             near = difflib.get_close_matches(name, STUDIES, n=1)
             raise SensoriumError(
-                f"--skip: there is no study {name!r}{f' (did you mean {near[0]}?)' if near else ''}; "
+                f"skip: there is no study {name!r}{f' (did you mean {near[0]}?)' if near else ''}; "
                 f"one of {', '.join(STUDIES)}"
             )
     return [name for name in STUDIES if name not in skipped]

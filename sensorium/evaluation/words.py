@@ -57,7 +57,7 @@ def summary(evaluation: Evaluation) -> list[str]:
         lines.append(
             f"{count(evaluation.unreadable.total, 'cell')} could not be read and counted as missing."
         )
-    return lines
+    return lines + evaluation.notes
 
 
 def sentences(name: str, output: OutputEvaluation) -> list[str]:

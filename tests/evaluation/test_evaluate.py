@@ -387,6 +387,27 @@ def test_a_run_is_measured_on_another_table(run: Path):
     assert (found.part, found.rows, found.training_table) == (None, 6, False)
 
 
+def test_a_damaged_history_costs_the_learning_curves_alone(run: Path):
+    (run / "history.jsonl").write_text('{"epoch": 1, "train_lo', encoding="utf-8")
+    found = evaluate_run(run)
+    assert found.history == []
+    assert "The learning curves are left out, as" in str(found).replace("\n", " ")
+    (run / "history.jsonl").write_bytes(b"\xff\xfe")
+    assert evaluate_run(run, studies=()).notes[0].endswith("history.jsonl is damaged.")
+
+
+def test_python_has_what_the_command_line_has(tmp_path: Path):
+    skip = ["noise", "contributions", "rows"]
+    found = make().evaluate(read_table(ROWS), slices=["size > 2"], coverage=0.8, skip=skip)
+    assert not set(skip) & set(found.studies)
+    assert [one.name for one in found.studies["slices"]] == ["size > 2"]
+    page = found.save(tmp_path / "report")
+    assert page == tmp_path / "report" / "report.html"
+    assert json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["rows"] == 6
+    with pytest.raises(SensoriumError, match=r"no study 'noize'.*did you mean noise"):
+        make().evaluate(ROWS, skip=["noize"])
+
+
 def test_a_saved_model_needs_a_table(run: Path):
     with pytest.raises(SensoriumError, match="give the table to measure on"):
         evaluate_run(run / "model")
