@@ -17,7 +17,7 @@ from sensorium.evaluation.metrics import SHARES, Interval, affordable_resamples,
 from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.evaluation.simple_models import ANSWERS, SIMPLE_MODELS, Design, SimpleModel, designs
 from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import limits, metric_name, no_interval, number
+from sensorium.evaluation.words import limits, metric_name, no_interval, value
 from sensorium.heads.head import Head
 from sensorium.inference import sample
 
@@ -214,10 +214,11 @@ def output_sentences(found: SimpleOutput) -> list[str]:
     lines = []
     for title, one in found.models.items():
         said = f"{title[:1].upper()}{title[1:]} on simple features gives {metric_name(found.metric)} "
-        said += f"{number(one.score.value)} ({limits(one.score)})"
+        said += f"{value(one.score)} ({limits(one.score)})"
         gain = one.difference
-        by = f"{number(gain.value)} ({limits(gain)})"
-        loss = f"{number(-gain.value)} ({number(-gain.high)} to {number(-gain.low)})"
+        by = f"{value(gain)} ({limits(gain)})"
+        turned = gain._replace(value=-gain.value, low=-gain.high, high=-gain.low)
+        loss = f"{value(turned)} ({limits(turned)})"
         found_out = compared(gain, _margin(found.metric, one.score.value))
         if found_out == "unknown":
             lines.append(f"{said}: {no_interval(gain, 'by this model')}")

@@ -17,12 +17,14 @@ from sensorium.evaluation.expression import Condition, mismatches, parse_conditi
 from sensorium.evaluation.inputs import main_metric
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import count, limits, number
+from sensorium.evaluation.words import count, limits, number, value
 
 MOST_GROUPS = 12
 """Groups of a slice; the rarer values share the last."""
 MOST_OWN = 4
 """Slices that are made without being asked for."""
+FEWEST_MARKED = 5
+"""Scored rows of a group that can be better or worse than all: of fewer, an interval is chance."""
 RESAMPLES = 500
 """Of each interval."""
 HOLDS = "holds"
@@ -36,7 +38,8 @@ class Group(NamedTuple):
         name: what they have in common, in words.
         rows: how many.
         scores: output → its main metric on these rows, and whether that differs from all rows' by more than
-            chance: "better", "worse" or "" (the whole interval on one side of the score of all rows).
+            chance: "better", "worse" or "" (the whole interval on one side of the score of all rows, of
+            `FEWEST_MARKED` rows at least).
     """
 
     name: str
@@ -144,6 +147,8 @@ def _by_quarter(cells: Sequence[Any], numbers: Sequence[float]) -> list[str]:
 
 
 def _words(cell: Any) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.6g}"
     text = f"{len(cell):,} bytes" if isinstance(cell, bytes) else str(cell)
     return text if len(text) <= 60 else text[:59] + "…"
 
@@ -187,7 +192,8 @@ def _scores(subject: Subject, chosen: Array) -> dict[str, tuple[Interval, str]]:
         predicted = {key: array[chosen] for key, array in subject.collected.predicted[name].items()}
         own = Cells(target.values[chosen], target.mask[chosen])
         interval = main_metric(head, predicted, own, RESAMPLES)
-        scores[name] = (interval, _differs(interval, subject.outputs[name].main, head.metric_goal))
+        differs = _differs(interval, subject.outputs[name].main, head.metric_goal)
+        scores[name] = (interval, differs if interval.rows >= FEWEST_MARKED else "")
     return scores
 
 
@@ -198,8 +204,8 @@ def _differs(own: Interval, whole: Interval, goal: str) -> str:
 
 
 def view(answer: list[Slice]) -> dict[str, Any]:
-    """Nothing beside the answer."""
-    return {}
+    """From how many rows on a group is marked."""
+    return {"fewest": FEWEST_MARKED}
 
 
 def sentences(answer: list[Slice]) -> list[str]:
@@ -214,7 +220,7 @@ def sentences(answer: list[Slice]) -> list[str]:
 def _worse(one: Slice) -> list[str]:
     return [
         f"{one.name}: {group.name} ({count(group.rows, 'row')}) is worse for {output}: "
-        f"{number(interval.value)} ({limits(interval)})."
+        f"{value(interval)} ({limits(interval)})."
         for group in one.groups
         for output, (interval, differs) in group.scores.items()
         if differs == "worse"

@@ -12,7 +12,16 @@ from sensorium.errors import SensoriumError
 from sensorium.evaluation import evaluate
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.report import as_html
-from sensorium.evaluation.slices import MOST_GROUPS, Group, Slice, _differs, cut, note, sentences
+from sensorium.evaluation.slices import (
+    FEWEST_MARKED,
+    MOST_GROUPS,
+    Group,
+    Slice,
+    _differs,
+    cut,
+    note,
+    sentences,
+)
 from tests.evaluation.test_evaluate import ROWS as MADE
 from tests.evaluation.test_evaluate import make
 
@@ -46,6 +55,19 @@ def test_rare_values_share_a_group() -> None:
     groups = cut(read_table({"x": words}), np.arange(45), "x")
     assert len(set(groups)) == MOST_GROUPS
     assert "30 other values" in groups
+
+
+def test_floats_that_name_a_group_are_rounded() -> None:
+    table = read_table({"x": [0.1 + 0.2, 0.5, 1.0]})
+    assert cut(table, np.arange(3), "x") == ["0.3", "0.5", "1"]
+
+
+def test_a_group_of_few_rows_is_not_marked() -> None:
+    found = evaluate(make(), read_table(MADE), studies=("slices",), slices=["size"])
+    groups = found.studies["slices"][0].groups
+    assert all(group.rows < FEWEST_MARKED for group in groups)
+    assert {differs for group in groups for _, differs in group.scores.values()} == {""}
+    assert "fewer than 5 rows gets none" in as_html(found)
 
 
 def test_what_is_neither_column_nor_condition() -> None:
