@@ -161,7 +161,7 @@ def quantile(scores: Array, coverage: float) -> float:
         scores: `(n,)`, rising.
         coverage: between 0 and 1.
     """
-    place = math.ceil((len(scores) + 1) * coverage - 1e-9)  # 1e-9: the rounding of a whole product
+    place = max(1, math.ceil((len(scores) + 1) * coverage - 1e-9))  # 1e-9: the rounding of a whole product
     return float(scores[place - 1]) if place <= len(scores) else math.inf
 
 

@@ -6,7 +6,7 @@ import difflib
 import shutil
 import warnings
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -216,15 +216,36 @@ class Predictor:
             return ""
         return f"{table.source} has no column {listed}; the inputs that read it count as missing in every row"
 
-    def evaluate(self, data: Any, media_root: str | Path | None = None) -> Any:
-        """Metrics with 95 % intervals, and the table of present and absent inputs.
+    def evaluate(
+        self,
+        data: Any,
+        media_root: str | Path | None = None,
+        slices: Sequence[str] = (),
+        coverage: float = 0.9,
+        skip: Collection[str] = (),
+    ) -> Any:
+        """Metrics with 95 % intervals, the table of present and absent inputs, and the studies of the report.
+
+        Args:
+            data: whatever `read_table` reads, with the target column of one output at least.
+            media_root: the folder that media paths start from.
+            slices: columns and conditions such as "price > 10" whose rows are scored apart.
+            coverage: asked of sets of classes and of intervals, between 0 and 1.
+            skip: names of `sensorium.evaluation.STUDIES` that are not made; "curves" and "simple_models" need
+                the table of the training, which only `sensorium.evaluation.evaluate_run` knows.
 
         Returns:
-            A `sensorium.evaluation.Evaluation`.
-        """
-        from sensorium.evaluation import evaluate
+            A `sensorium.evaluation.Evaluation`; its `save` writes the report.
 
-        return evaluate(self, self.open(data, media_root))
+        Raises:
+            SensoriumError: when the table has no target column, a slice is neither a column nor a condition,
+                the coverage is no share, or there is no study of a name.
+        """
+        from sensorium.evaluation import choose_studies, evaluate
+
+        studies = choose_studies(skip)
+        table = self.open(data, media_root)
+        return evaluate(self, table, studies=studies, coverage=coverage, slices=slices)
 
     def save(self, folder: str | Path) -> None:
         """Copies the saved model: weights, recipe, fitted columns and calibration.

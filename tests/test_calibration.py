@@ -323,3 +323,7 @@ def test_on_the_command_line(predictor: sm.Predictor, here: Path, capsys: pytest
     code, lines = predict("1.5")
     assert code == 1
     assert lines == ["error: coverage is 1.5: give a share between 0 and 1, such as 0.9"]
+
+
+def test_the_smallest_coverage_takes_the_smallest_score() -> None:
+    assert quantile(np.array([0.1, 0.5, 0.9]), 1e-12) == 0.1

@@ -59,6 +59,7 @@ class NumberColumn(Column):
         self.centre = 0.0
         self.spread = 1.0
         self.quantiles: Array | None = None
+        self.median: float | None = None  # of the training rows; older saved models lack it
 
     @classmethod
     def recognise(cls, profile: Profile) -> Recognised | None:
@@ -74,7 +75,10 @@ class NumberColumn(Column):
         return Recognised(f"numbers with {profile.distinct} different values", {})
 
     def fit(self, cells: Iterable[Any]) -> None:
-        """Learns centre and spread, or quantiles; cells that are no numbers are `decode`'s to report."""
+        """Learns the median, and centre and spread or quantiles.
+
+        Cells that are no numbers are `decode`'s to report.
+        """
         values = array("d")
         for cell in cells:
             try:
@@ -106,6 +110,8 @@ class NumberColumn(Column):
         return Cells(scaled.astype(np.float32)[:, None], mask[:, None])
 
     def _learn(self, values: Array) -> None:
+        if len(values):
+            self.median, _ = _centre_and_spread(values, "robust")
         if len(values) and self.config.scale == "quantile":
             self.quantiles = rank_quantiles(values)
         elif len(values) and self.config.scale != "none":
@@ -135,11 +141,12 @@ class NumberColumn(Column):
 
     def state(self) -> dict[str, Any]:
         quantiles = {} if self.quantiles is None else {"quantiles": self.quantiles.tolist()}
-        return {"centre": self.centre, "spread": self.spread, **quantiles}
+        return {"centre": self.centre, "spread": self.spread, "median": self.median, **quantiles}
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.centre, self.spread = float(state["centre"]), float(state["spread"])
         self.quantiles = np.array(state["quantiles"]) if "quantiles" in state else None
+        self.median = state.get("median")
 
     def _number(self, cell: Any) -> float:
         return days(cell) if self.config.date else number(cell)

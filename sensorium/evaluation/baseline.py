@@ -65,12 +65,17 @@ def _label_shares(column: Any, config: Any, target: Cells) -> Baseline:
 
 def _middle(column: Any, config: Any, target: Cells) -> Baseline:
     truth = column.unscale(target.values[:, 0])
-    names = {"standard": "mean", "robust": "median"}
-    if config.scale in names:
-        answer, value = f"the {names[config.scale]} of the training rows", column.centre
+    if column.median is not None or config.scale == "robust":
+        # the median, as no other number has a smaller mean absolute error
+        value = column.centre if column.median is None else column.median
+        answer = "the median of the training rows"
+    elif config.scale == "standard":
+        value = column.centre
+        answer = "the mean of the training rows, whose median this older model does not know"
     else:
-        # an unscaled column keeps no mean of its training rows; this one is harder to beat
-        answer, value = "the mean of these very rows", float(truth.mean()) if len(truth) else 0.0
+        # an older model knows neither; this one is harder to beat
+        value = float(np.median(truth)) if len(truth) else 0.0
+        answer = "the median of these very rows"
     return Baseline(f"answering {value:.4g}, {answer},", number_metrics(np.full(len(truth), value), truth))
 
 

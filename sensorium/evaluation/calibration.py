@@ -65,6 +65,7 @@ class SubsetCoverage(NamedTuple):
         unlimited: rows whose set held everything, as too few validation rows had their inputs.
         answered: share of rows whose set is one class; None for numbers.
         accuracy: share of those whose class is the true one, with Wilson's interval; None for numbers.
+        empty: rows whose set has no class; 0 for numbers.
     """
 
     present: list[str]
@@ -73,6 +74,7 @@ class SubsetCoverage(NamedTuple):
     unlimited: int
     answered: float | None
     accuracy: Interval | None
+    empty: int
 
 
 @dataclass(frozen=True)
@@ -241,6 +243,7 @@ def _sets(
         unlimited=int(np.isinf(thresholds[rows]).sum()),
         answered=float((size == 1).mean()) if classes and rows.any() else None,
         accuracy=_share(covered[size == 1]) if classes else None,
+        empty=int((size == 0).sum()) if classes else 0,
     )
 
 

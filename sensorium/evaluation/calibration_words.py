@@ -15,7 +15,7 @@ from sensorium.evaluation.calibration import (
 from sensorium.evaluation.calibration_plot import reliability_svg
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import count, limits, number, subset_name
+from sensorium.evaluation.words import count, limits, number, subset_name, value
 
 NOT_CALIBRATED = (
     "The model was not calibrated (it was trained without validation rows, or by an older version): "
@@ -97,7 +97,7 @@ def _sets(study: CalibrationStudy, output: OutputCalibration) -> list[str]:
     whole, asked = output.subsets[0], f"{study.coverage:g}"
     noun = "intervals" if whole.accuracy is None else "sets"
     rows = count(whole.coverage.rows, "row")
-    held = f"the {noun} hold the truth in {number(whole.coverage.value)} of {rows}"
+    held = f"the {noun} hold the truth in {value(whole.coverage)} of {rows}"
     judged = {
         "contains": f"which agrees with the {asked} asked for",
         "below": f"which does not contain the {asked} asked for: too often the truth is left out",
@@ -107,10 +107,15 @@ def _sets(study: CalibrationStudy, output: OutputCalibration) -> list[str]:
     if whole.accuracy is None or whole.answered is None:
         lines.append(f"An interval is {number(whole.size)} wide on average.")
     else:
-        right = f"{number(whole.accuracy.value)} are right (95 % interval {limits(whole.accuracy)})"
+        right = f"{value(whole.accuracy)} are right (95 % interval {limits(whole.accuracy)})"
         lines.append(
             f"A set has {number(whole.size)} classes on average. {number(whole.answered)} of the rows are "
             f"answered with one class{f'; of these {right}' if whole.accuracy.rows else ''}."
+        )
+    if whole.empty:
+        lines.append(
+            f"The set of {count(whole.empty, 'row')} has no class: no class got as high a probability as the "
+            "true ones of the validation rows; take such a row as not answered."
         )
     if whole.unlimited:
         few = count(whole.unlimited, "row")

@@ -14,7 +14,7 @@ from sensorium.evaluation.baseline import Verdict, verdict
 from sensorium.evaluation.inputs import SubsetPredictions, main_value
 from sensorium.evaluation.metrics import Interval, Rows, bootstrap
 from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import limits, metric_name, number
+from sensorium.evaluation.words import limits, metric_name, no_interval, value
 from sensorium.heads.head import Head
 from sensorium.inference import MOST_INPUTS
 
@@ -184,8 +184,10 @@ def output_sentences(found: OutputContributions) -> list[str]:
     lines = []
     for name, contribution in found.inputs.items():
         gain = contribution.left_out
-        amount = does.format(f"{number(gain.value)} ({limits(gain)})")
-        lines.append(f"{name} {amount} the {metric_name(found.metric)}: {_PAYS[verdict(gain, 0.0, 'max')]}")
+        amount = does.format(f"{value(gain)} ({limits(gain)})")
+        found_out = verdict(gain, 0.0, "max")
+        said = no_interval(gain, "without it") if found_out == "unknown" else _PAYS[found_out]
+        lines.append(f"{name} {amount} the {metric_name(found.metric)}: {said}")
     return lines
 
 
@@ -193,7 +195,6 @@ _PAYS: dict[Verdict, str] = {
     "better": "it pays.",
     "worse": "the model does better without it.",
     "unclear": "the interval includes 0, so on these rows it cannot be said to pay.",
-    "unknown": "no interval can be given.",
 }
 
 CONTRIBUTIONS = Study(measure, view, sentences)

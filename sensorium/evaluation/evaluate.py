@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -101,6 +102,7 @@ class Evaluation:
         unreadable: cells that could not be read.
         history: one record an epoch, as in history.jsonl; empty where it is not known.
         manifest: what the run was made of, as in manifest.json; empty where it is not known.
+        notes: what else has to be known, in sentences, such as which part is left out and why.
     """
 
     model: str
@@ -117,11 +119,25 @@ class Evaluation:
     unreadable: Unreadable
     history: list[dict[str, Any]]
     manifest: dict[str, Any]
+    notes: list[str] = field(default_factory=list)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything as JSON types; what is not a finite number is null."""
         content: dict[str, Any] = plain(self)
         return content
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes report.html and report.json; see `sensorium.evaluation.write_report`.
+
+        Returns:
+            The path of report.html.
+
+        Raises:
+            SensoriumError: when the folder cannot be written.
+        """
+        from sensorium.evaluation.report import write_report
+
+        return write_report(self, folder)
 
     def __str__(self) -> str:
         """A table for the terminal."""
@@ -254,7 +270,7 @@ def _take(target: Cells, rows: Array) -> Cells:
 def plain(value: Any) -> Any:
     """Dataclasses, named tuples and numpy as JSON types."""
     if is_dataclass(value):
-        kept = [field.name for field in fields(value) if field.metadata.get("json", True)]
+        kept = [one.name for one in fields(value) if one.metadata.get("json", True)]
         return {name: plain(getattr(value, name)) for name in kept}
     if isinstance(value, tuple) and hasattr(value, "_asdict"):
         return plain(value._asdict())

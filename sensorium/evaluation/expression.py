@@ -10,6 +10,7 @@ import ast
 import difflib
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from sensorium.errors import SensoriumError
@@ -22,11 +23,19 @@ Cells = Mapping[str, Any]
 Part = Callable[[Cells], Any]
 
 
+class Comparison(NamedTuple):
+    """Two sides that a condition compares: their texts, and their values for the cells of one row."""
+
+    texts: tuple[str, str]
+    parts: tuple[Part, Part]
+
+
 class Condition(NamedTuple):
-    """Whether it holds for the cells of one row, and the columns that it looks at."""
+    """Whether it holds for the cells of one row, the columns that it looks at, and what it compares."""
 
     holds: Callable[[Cells], bool]
     columns: list[str]
+    comparisons: list[Comparison]
 
 
 def parse_condition(text: str, columns: Sequence[str]) -> Condition:
@@ -55,7 +64,34 @@ def parse_condition(text: str, columns: Sequence[str]) -> Condition:
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         reason = error.msg if isinstance(error, SyntaxError) else "it is nested too deep"
         raise SensoriumError(f"the condition {text[:80]!r} cannot be understood: {reason}") from None
-    return Condition(lambda cells: part(cells) is True, sorted(parser.used))
+    return Condition(lambda cells: part(cells) is True, sorted(parser.used), parser.comparisons)
+
+
+def mismatches(condition: Condition, rows: Sequence[Cells]) -> list[str]:
+    """The comparisons of a text with a number in every row that has both, which tell no rows apart, in words.
+
+    Args:
+        condition: over the cells.
+        rows: the cells of each row.
+    """
+    found = []
+    for texts, parts in condition.comparisons:
+        kinds = {(_kind(parts[0](cells)), _kind(parts[1](cells))) for cells in rows}
+        known = {pair for pair in kinds if all(pair)}
+        if known in ({("text", "a number")}, {("a number", "text")}):
+            left, right = known.pop()
+            found.append(f"{texts[0][:40]!r} is {left}, {texts[1][:40]} is {right}, which are never alike")
+    return found
+
+
+def _kind(value: Any) -> str:
+    """ "a number" or "text", of a list that of all its values; "" for anything else."""
+    if isinstance(value, list):
+        kinds = {_kind(one) for one in value}
+        return kinds.pop() if len(kinds) == 1 else ""
+    if isinstance(value, int | float):
+        return "a number"
+    return "text" if isinstance(value, str) else ""
 
 
 class _Parser:
@@ -64,6 +100,7 @@ class _Parser:
     def __init__(self, text: str, columns: Sequence[str]) -> None:
         self.text, self.columns = text, columns
         self.used: set[str] = set()
+        self.comparisons: list[Comparison] = []
 
     def part(self, node: ast.AST) -> Part:
         """One node and all below it."""
@@ -130,6 +167,8 @@ class _Parser:
         if any(type(one) not in _COMPARISONS for one in node.ops):
             raise self.problem("`is` is not known here; for a missing cell: missing(x)")
         compare = [_COMPARISONS[type(one)] for one in node.ops]
+        texts = [ast.unparse(one) for one in (node.left, *node.comparators)]
+        self.comparisons += map(Comparison, pairwise(texts), pairwise(parts))
 
         def holds(cells: Cells) -> bool:
             values = [part(cells) for part in parts]

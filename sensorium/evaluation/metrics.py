@@ -90,7 +90,8 @@ def bootstrap(
     rows of one kind, the bootstrap is too narrow: shares then get the interval of Wilson (1927). For a
     proportion that is exact theory; for the other metrics between 0 and 1 (balanced accuracy, F1, AUC,
     average precision) it is an approximation, used only instead of an interval of width zero, and too
-    narrow where classes are rare.
+    narrow where classes are rare. Anything else of which every resample gives the same, such as a difference
+    of two models that score alike on every row, gets no interval: the rows do not show how far it can move.
 
     Args:
         metric_function: positions of rows, repeated as drawn → metric name → value.
@@ -100,8 +101,8 @@ def bootstrap(
         level: of confidence, between 0 and 1.
 
     Returns:
-        metric name → `Interval`. The limits are NaN for an undefined metric, and for fewer than two rows
-        where Wilson's interval does not apply.
+        metric name → `Interval`. The limits are NaN for an undefined metric, and where Wilson's interval
+        does not apply for fewer than two rows and where all resamples agree.
     """
     values = metric_function(rows)
     draws = 0 if len(rows) < 2 else min(resamples, max(FEWEST_RESAMPLES, WORK // len(rows)))
@@ -130,7 +131,7 @@ def interval_of(name: str, value: float, drawn: Array, rows: int, level: float) 
     stuck = len(drawn) == 0 or bool(drawn.min() == drawn.max())
     if (name in PROPORTIONS and few) or (name in SHARES and stuck):
         return Interval(value, *wilson(value, rows, level), rows, 0, "wilson")
-    if len(drawn) == 0:
+    if stuck:
         return Interval(value, math.nan, math.nan, rows, 0, "none")
     low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), rows, len(drawn), "bootstrap")

@@ -6,7 +6,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,11 +19,10 @@ from sensorium.evaluation.baseline import verdict
 from sensorium.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensorium.evaluation.inputs import main_metric, main_value
 from sensorium.evaluation.late_fusion import late_fusion
-from sensorium.evaluation.metrics import Interval
-from sensorium.evaluation.plots import Line, lines_svg
+from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
+from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.evaluation.robustness import effective_robustness, relative_robustness
-from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import metric_name, number
+from sensorium.evaluation.study import Subject
 from sensorium.heads.head import Head
 from sensorium.inference import sample
 from sensorium.predict import Predictor
@@ -68,7 +67,8 @@ class Curve:
         ticks: level → what stands there, where it is not the level itself.
         points: from level 0 to level 1 in steps of 0.1.
         absent: the main metric with these inputs absent from every row.
-        worse_than_absent: the first level whose whole interval is worse than that; None without any.
+        worse_than_absent: the levels at which it is worse than that: the whole interval of the paired
+            difference, both scored on the same resamples, lies on the worse side of 0.
         relative: see `relative_robustness`.
         effective: see `effective_robustness`; the reference is the late fusion of `late_fusion`. None
             where there is none.
@@ -80,7 +80,7 @@ class Curve:
     ticks: dict[float, str] | None
     points: list[Point]
     absent: float
-    worse_than_absent: float | None
+    worse_than_absent: list[float]
     relative: float
     effective: float | None
 
@@ -211,7 +211,10 @@ def _curve(
     values, reference = [one.score.value for one in points], [one.late_fusion for one in points]
     effective = effective_robustness(values, reference, head.metric_goal)
     absent = value(_Case("absent", sources, 0))
-    worse = (one.level for one in points if verdict(one.score, absent, head.metric_goal) == "worse")
+    cases = [_Case("model", sources if step else (), step) for step in range(len(LEVELS))]
+    worse = _worse_than(
+        head, [predicted[case] for case in cases], predicted[_Case("absent", sources, 0)], target
+    )
     corruption = _corruption(recipe, sources[0])
     single = len(sources) == 1
     return Curve(
@@ -221,74 +224,22 @@ def _curve(
         ticks=corruption.ticks if single else None,
         points=points,
         absent=absent,
-        worse_than_absent=next(worse, None),
+        worse_than_absent=[LEVELS[step] for step in worse],
         relative=relative_robustness(values, head.metric_goal),
         effective=effective if math.isfinite(effective) else None,
     )
 
 
-def view(answer: Noise) -> dict[str, Any]:
-    """The curves, drawn, and whether there are several inputs."""
-    heights = {
-        name: _heights([one for one in answer.curves if one.output == name]) for name in answer.metrics
-    }
-    curves = [
-        {
-            "curve": curve,
-            "title": title(curve),
-            "picture": _picture(curve, heights[curve.output], f"noise{place}"),
-        }
-        for place, curve in enumerate(answer.curves)
-    ]
-    return {"curves": curves, "several": any(len(curve.sources) > 1 for curve in answer.curves)}
+def _worse_than(
+    head: Head, noisy: list[dict[str, Array]], absent: dict[str, Array], target: Cells
+) -> list[int]:
+    """The steps whose main metric is worse than with the inputs absent, by paired differences."""
 
+    def differences(rows: DrawnRows) -> dict[str, float]:
+        reference = main_value(head, absent, target, rows)
+        return {str(step): main_value(head, own, target, rows) - reference for step, own in enumerate(noisy)}
 
-def _heights(curves: list[Curve]) -> tuple[float, float] | None:
-    """The lowest and the highest that any of the curves of an output shows."""
-    points = [point for curve in curves for point in curve.points]
-    shown = [height for one in points for height in (*one.score[:3], one.late_fusion)]
-    shown = [height for height in (*shown, *(curve.absent for curve in curves)) if math.isfinite(height)]
-    return (min(shown), max(shown)) if shown else None
-
-
-def _picture(curve: Curve, heights: tuple[float, float] | None, prefix: str) -> str:
-    levels = [point.level for point in curve.points]
-    scores = [point.score for point in curve.points]
-    own = Line(
-        levels,
-        [one.value for one in scores],
-        "first",
-        low=[one.low for one in scores],
-        high=[one.high for one in scores],
-    )
-    reference = Line(levels, [point.late_fusion for point in curve.points], "second")
-    absent = Line(levels, [curve.absent] * len(levels), "soft")
-    return lines_svg([absent, reference, own], (curve.axis, ""), prefix, curve.ticks, heights)
-
-
-def sentences(answer: Noise) -> list[str]:
-    """One line for every curve."""
-    return [
-        f"{f'{curve.output}, ' if len(answer.metrics) > 1 else ''}{title(curve)}: "
-        f"{sentence(curve, answer.metrics[curve.output])}"
-        for curve in answer.curves
-    ]
-
-
-def title(curve: Curve) -> str:
-    """What gets worse, in words."""
-    if len(curve.sources) > 1:
-        return "noise on all inputs together"
-    return f"{curve.sources[0].corruption} on {curve.sources[0].input}"
-
-
-def sentence(curve: Curve, metric: str) -> str:
-    """How much is kept, and where noise does more harm than absence."""
-    said = f"relative robustness of the {metric_name(metric)} {number(curve.relative)}"
-    without = "it" if len(curve.sources) == 1 else "them"
-    if curve.worse_than_absent is None:
-        return f"{said}; at no level worse than without {without}."
-    return f"{said}; from level {curve.worse_than_absent:g} on worse than without {without}."
-
-
-NOISE = Study(measure, view, sentences)
+    rows = np.flatnonzero(head.scored(target))
+    found = bootstrap(differences, rows, min(RESAMPLES, affordable_resamples(absent, len(rows))))
+    verdicts = [verdict(one, 0.0, head.metric_goal) for one in found.values()]
+    return [step for step, one in enumerate(verdicts) if one == "worse"]

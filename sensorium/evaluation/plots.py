@@ -149,7 +149,7 @@ def scatter_svg(true: Sequence[float], predicted: Sequence[float], prefix: str) 
     axes.plot(ends, ends, color=_LINE, linewidth=1.2)
     axes.plot(
         [one for one, _ in pairs], [other for _, other in pairs],
-        linestyle="", marker="o", markersize=2.5, alpha=0.45, markeredgewidth=0, color=_FIRST,
+        linestyle="", marker="o", markersize=4, alpha=0.7, markeredgewidth=0, color=_FIRST,
     )  # fmt: skip
     axes.set_xlabel("true")
     axes.set_ylabel("predicted")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from sensorium.evaluation.metrics import SHARES
 from sensorium.evaluation.plots import learning_panels, learning_svg, scatter_svg
 from sensorium.evaluation.studies import STUDIES
 from sensorium.evaluation.words import (
+    count,
     facts,
     interval_notes,
     limits,
@@ -22,11 +24,23 @@ from sensorium.evaluation.words import (
     sentences,
     subset_name,
     summary,
+    value,
 )
 from sensorium.training.run import write_atomically
 
 if TYPE_CHECKING:
     from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation
+
+
+FILTERS: dict[str, Callable[[Any], str]] = {
+    "number": number,
+    "value": value,
+    "limits": limits,
+    "metric": metric_name,
+    "thousands": lambda size: f"{size:,}",
+    "rows": lambda rows: count(rows, "row"),
+}
+"""What the templates write with."""
 
 
 def write_report(evaluation: Evaluation, folder: str | Path) -> Path:
@@ -77,7 +91,7 @@ def as_html(evaluation: Evaluation) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(number=number, limits=limits, metric=metric_name, thousands=_thousands)
+    environment.filters.update(FILTERS)
     page: str = environment.get_template("report.html.jinja").render(
         evaluation=evaluation,
         summary=summary(evaluation),
@@ -102,10 +116,6 @@ def as_html(evaluation: Evaluation) -> str:
 def _part(name: str) -> str:
     """A file of the page, which lies beside this one."""
     return files("sensorium.evaluation").joinpath(name).read_text(encoding="utf-8")
-
-
-def _thousands(value: int) -> str:
-    return f"{value:,}"
 
 
 def _shares(output: OutputEvaluation) -> list[list[tuple[int, float]]]:

@@ -1,4 +1,14 @@
-"""Performance under growing noise in one number, as MultiBench defines it."""
+"""Performance under growing noise in one number, after MultiBench (Liang et al. 2021, arXiv 2107.07502).
+
+MultiBench defines relative robustness as the area under the curve of performance over the level of noise, and
+effective robustness as the area between a method's curve and that of a late fusion, moved to the same clean
+performance (after Taori et al. 2020, arXiv 2007.00644); it scales both to 0..1 over the methods compared.
+
+The same here: the areas, and the moved reference. Different: the area is divided by the clean performance,
+as one model alone cannot be scaled over several methods; for an error the quotient is turned over. The late
+fusion is no model trained for itself but the mean of what the measured model says of each input alone, as an
+evaluation trains no second network. So the numbers here cannot be compared with those of MultiBench.
+"""
 
 from __future__ import annotations
 

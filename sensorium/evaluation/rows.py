@@ -42,10 +42,17 @@ class ShownRow:
 
 @dataclass(frozen=True)
 class ShownRows:
-    """Of one output: the rows with the highest losses, and with the highest uncertainty, those first."""
+    """Of one output.
+
+    Attributes:
+        worst: the rows with the highest losses, those first.
+        most_uncertain: of the others, those with the highest uncertainty, those first.
+        wrong: how many rows of all that are scored got a wrong class; None where an answer is no class.
+    """
 
     worst: list[ShownRow]
     most_uncertain: list[ShownRow]
+    wrong: int | None
 
 
 def measure(subject: Subject) -> dict[str, ShownRows] | None:
@@ -65,10 +72,16 @@ def _rows_of(subject: Subject, name: str, scored: Array) -> ShownRows:
     if kind in UNCERTAINTIES:
         uncertainties = UNCERTAINTIES[kind](subject.collected.predicted[name])
     worst = _highest(losses, scored)
-    unsure = _highest(uncertainties, scored) if np.isfinite(uncertainties[scored]).any() else worst[:0]
+    others = np.setdiff1d(scored, worst)
+    unsure = _highest(uncertainties, others[np.isfinite(uncertainties[others])])
     chosen = np.unique(np.concatenate([worst, unsure]))
     shown = dict(zip(chosen.tolist(), _shown(subject, name, chosen, uncertainties), strict=True))
-    return ShownRows([shown[one] for one in worst.tolist()], [shown[one] for one in unsure.tolist()])
+    wrong = None
+    if kind == "category":
+        collected = subject.collected
+        said, truth = collected.predicted[name]["codes"], collected.targets[name].values[:, 0]
+        wrong = int((said[scored] != truth[scored]).sum())
+    return ShownRows([shown[one] for one in worst.tolist()], [shown[one] for one in unsure.tolist()], wrong)
 
 
 def _highest(values: Array, among: Array) -> Array:

@@ -43,7 +43,8 @@ def evaluate_run(
     """
     run = RunFolder(Path(folder))
     predictor = load(run.path)
-    history, manifest = _history(run), _manifest(run)
+    manifest = _manifest(run)
+    history, notes = _history(run)
     if data is None:
         table = _training_table(run, predictor, manifest)
     else:
@@ -54,11 +55,19 @@ def evaluate_run(
     else:
         training = _training(predictor, table)
         part, rows = held_back(table, training.parts)
-    return evaluate(predictor, table, rows, history, manifest, part, training, studies, coverage, slices)
+    evaluation = evaluate(
+        predictor, table, rows, history, manifest, part, training, studies, coverage, slices
+    )
+    return replace(evaluation, notes=notes)
 
 
-def _history(run: RunFolder) -> list[dict[str, Any]]:
-    return [_json(run.history, line) for line in _text(run.history).splitlines() if line.strip()]
+def _history(run: RunFolder) -> tuple[list[dict[str, Any]], list[str]]:
+    """The records, and no note; or no records where one is damaged, and a note that says so."""
+    try:
+        lines = run.history.read_text(encoding="utf-8").splitlines() if run.history.exists() else []
+        return [_json(run.history, line) for line in lines if line.strip()], []
+    except (SensoriumError, UnicodeDecodeError):
+        return [], [f"The learning curves are left out, as {run.history} is damaged."]
 
 
 def _manifest(run: RunFolder) -> dict[str, Any]:

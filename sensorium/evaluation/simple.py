@@ -13,11 +13,11 @@ from sensorium.data.loader import Loader, Rows, plan_batches
 from sensorium.evaluation.baseline import Verdict, verdict
 from sensorium.evaluation.features import simple_features
 from sensorium.evaluation.inputs import main_value
-from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
+from sensorium.evaluation.metrics import SHARES, Interval, affordable_resamples, bootstrap
 from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.evaluation.simple_models import ANSWERS, SIMPLE_MODELS, Design, SimpleModel, designs
 from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import limits, metric_name, number
+from sensorium.evaluation.words import limits, metric_name, no_interval, value
 from sensorium.heads.head import Head
 from sensorium.inference import sample
 
@@ -27,6 +27,8 @@ MOST_ROWS_ELSE = 20_000
 """Training rows at most, where no input is of these types."""
 MOST_CLASSES = 200
 """Of an output; for more, gradient boosting grows too many trees to be a quick look."""
+MARGIN = 0.02
+"""Share of a metric's scale below which a gain is too small to matter."""
 TOO_MANY = f"An output has more than {MOST_CLASSES} classes, too many for a quick look with simple models."
 UNKNOWN = (
     "What the model was trained on is not known or has changed, so no simple model could be trained on the "
@@ -212,21 +214,44 @@ def output_sentences(found: SimpleOutput) -> list[str]:
     lines = []
     for title, one in found.models.items():
         said = f"{title[:1].upper()}{title[1:]} on simple features gives {metric_name(found.metric)} "
-        said += f"{number(one.score.value)} ({limits(one.score)})"
+        said += f"{value(one.score)} ({limits(one.score)})"
         gain = one.difference
-        by = f"{number(gain.value)} ({limits(gain)})"
-        loss = f"{number(-gain.value)} ({number(-gain.high)} to {number(-gain.low)})"
-        lines.append(f"{said}: {_WOULD_DO[verdict(gain, 0.0, 'max')].format(by=by, loss=loss)}")
+        by = f"{value(gain)} ({limits(gain)})"
+        turned = gain._replace(value=-gain.value, low=-gain.high, high=-gain.low)
+        loss = f"{value(turned)} ({limits(turned)})"
+        found_out = compared(gain, _margin(found.metric, one.score.value))
+        if found_out == "unknown":
+            lines.append(f"{said}: {no_interval(gain, 'by this model')}")
+        else:
+            lines.append(f"{said}: {_WOULD_DO[found_out].format(by=by, loss=loss)}")
         if not one.converged:
             lines.append(f"The {title} was stopped before it converged; it could be somewhat better.")
     return lines
 
 
-_WOULD_DO: dict[Verdict, str] = {
+def compared(gain: Interval, margin: float) -> Verdict | Literal["alike"]:
+    """What a gain over a simple model shows: "alike" where the whole interval lies within the margin of 0.
+
+    Args:
+        gain: of the measured model, positive where it is better.
+        margin: above 0, in the unit of the metric.
+    """
+    if -margin <= gain.low and gain.high <= margin:
+        return "alike"
+    return verdict(gain, 0.0, "max")
+
+
+def _margin(metric: str, simple: float) -> float:
+    """`MARGIN` of a metric's scale: 1 for those that end at 1, else what the simple model scores."""
+    return MARGIN if metric in SHARES or metric == "r2" else MARGIN * abs(simple)
+
+
+_WOULD_DO: dict[Verdict | Literal["alike"], str] = {
     "better": "this model is better by {by}.",
-    "worse": "the simple model is better by {loss}.",
-    "unclear": "the gain of this model is {by}, an interval that includes 0: a simple model would do.",
-    "unknown": "no interval of the difference can be given.",
+    "worse": "the simple model is better by {loss}: it would do.",
+    "alike": "the gain of this model is {by}, too small to matter: the simple model would do.",
+    "unclear": "the gain of this model is {by}, so the two cannot be told apart on these rows; until more "
+    "rows show a gain, the simple model is the safer choice.",
 }
 
 SIMPLE = Study(measure, view, sentences)

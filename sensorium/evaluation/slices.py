@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -13,18 +13,22 @@ import numpy as np
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Rows
 from sensorium.data.table import Table
-from sensorium.evaluation.expression import parse_condition
+from sensorium.evaluation.expression import Condition, mismatches, parse_condition
 from sensorium.evaluation.inputs import main_metric
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.study import Study, Subject
-from sensorium.evaluation.words import limits, number
+from sensorium.evaluation.words import count, limits, number, value
 
 MOST_GROUPS = 12
 """Groups of a slice; the rarer values share the last."""
 MOST_OWN = 4
 """Slices that are made without being asked for."""
+FEWEST_MARKED = 5
+"""Scored rows of a group that can be better or worse than all: of fewer, an interval is chance."""
 RESAMPLES = 500
 """Of each interval."""
+HOLDS = "holds"
+"""The group of the rows for which a condition is true."""
 
 
 class Group(NamedTuple):
@@ -34,7 +38,8 @@ class Group(NamedTuple):
         name: what they have in common, in words.
         rows: how many.
         scores: output → its main metric on these rows, and whether that differs from all rows' by more than
-            chance: "better", "worse" or "" (the whole interval on one side of the score of all rows).
+            chance: "better", "worse" or "" (the whole interval on one side of the score of all rows, of
+            `FEWEST_MARKED` rows at least).
     """
 
     name: str
@@ -43,10 +48,17 @@ class Group(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """The rows cut into groups by one column or condition."""
+    """The rows cut into groups by one column or condition.
+
+    Attributes:
+        name: the column or condition.
+        groups: the largest first.
+        note: of a slice that was asked for, how it cuts the rows, in words; else "".
+    """
 
     name: str
     groups: list[Group]
+    note: str = ""
 
 
 def measure(subject: Subject) -> list[Slice] | None:
@@ -54,10 +66,12 @@ def measure(subject: Subject) -> list[Slice] | None:
     rows = subject.collected.rows
     if subject.slices:
         cuts = {text: cut(subject.table, rows, text) for text in subject.slices}
-    else:
-        cuts = _own_cuts(subject)
-    slices = [Slice(name, _groups(subject, labels)) for name, labels in cuts.items()]
-    return [one for one in slices if one.groups] or None
+        return [
+            Slice(text, _groups(subject, labels), note(subject.table, rows, text, labels))
+            for text, labels in cuts.items()
+        ]
+    own = {name: labels for name, labels in _own_cuts(subject).items() if len(set(labels)) > 1}
+    return [Slice(name, _groups(subject, labels)) for name, labels in own.items()] or None
 
 
 def cut(table: Table, rows: Rows, text: str) -> list[str]:
@@ -75,9 +89,34 @@ def cut(table: Table, rows: Rows, text: str) -> list[str]:
     if text in table.names:
         return _by_value(_cells(table, rows, text))
     condition = parse_condition(text, table.names)
+    return [
+        HOLDS if condition.holds(cells) else "does not hold" for cells in _rows_of(table, rows, condition)
+    ]
+
+
+def note(table: Table, rows: Rows, text: str, labels: Sequence[str]) -> str:
+    """How a slice that was asked for cuts the rows, in words: never nothing, even where all are in one group.
+
+    Args:
+        table: the rows' table.
+        rows: `(N,)` positions.
+        text: as for `cut`.
+        labels: what `cut` gave.
+    """
+    if text in table.names:
+        groups = len(set(labels))
+        return f"{groups:,} groups" if groups > 1 else f"all {count(len(labels), 'row')} are in one group"
+    held = sum(label == HOLDS for label in labels)
+    said = "holds for all" if held == len(labels) else f"holds for {held:,} of"
+    said = f"{said} {count(len(labels), 'row')}"
+    condition = parse_condition(text, table.names)
+    return "; ".join([said, *mismatches(condition, list(_rows_of(table, rows, condition)))])
+
+
+def _rows_of(table: Table, rows: Rows, condition: Condition) -> Iterator[dict[str, Any]]:
+    """Of every row, the cells that the condition looks at."""
     columns = {name: table.column(name) for name in condition.columns}
-    found = (condition.holds({name: cells[int(row)] for name, cells in columns.items()}) for row in rows)
-    return ["holds" if holds else "does not hold" for holds in found]
+    return ({name: cells[int(row)] for name, cells in columns.items()} for row in rows)
 
 
 def _cells(table: Table, rows: Rows, name: str) -> list[Any]:
@@ -108,6 +147,8 @@ def _by_quarter(cells: Sequence[Any], numbers: Sequence[float]) -> list[str]:
 
 
 def _words(cell: Any) -> str:
+    if isinstance(cell, float):
+        return f"{cell:.6g}"
     text = f"{len(cell):,} bytes" if isinstance(cell, bytes) else str(cell)
     return text if len(text) <= 60 else text[:59] + "…"
 
@@ -138,11 +179,9 @@ def _has_few_values(cells: Sequence[Any]) -> bool:
 
 
 def _groups(subject: Subject, labels: Sequence[str]) -> list[Group]:
-    """The groups, the largest first; none where all rows are in one."""
+    """The groups, the largest first."""
     counts = Counter(labels)
     cut_by = np.array(labels)
-    if len(counts) < 2:
-        return []
     return [Group(name, rows, _scores(subject, cut_by == name)) for name, rows in counts.most_common()]
 
 
@@ -153,7 +192,8 @@ def _scores(subject: Subject, chosen: Array) -> dict[str, tuple[Interval, str]]:
         predicted = {key: array[chosen] for key, array in subject.collected.predicted[name].items()}
         own = Cells(target.values[chosen], target.mask[chosen])
         interval = main_metric(head, predicted, own, RESAMPLES)
-        scores[name] = (interval, _differs(interval, subject.outputs[name].main, head.metric_goal))
+        differs = _differs(interval, subject.outputs[name].main, head.metric_goal)
+        scores[name] = (interval, differs if interval.rows >= FEWEST_MARKED else "")
     return scores
 
 
@@ -164,16 +204,23 @@ def _differs(own: Interval, whole: Interval, goal: str) -> str:
 
 
 def view(answer: list[Slice]) -> dict[str, Any]:
-    """Nothing beside the answer."""
-    return {}
+    """From how many rows on a group is marked."""
+    return {"fewest": FEWEST_MARKED}
 
 
 def sentences(answer: list[Slice]) -> list[str]:
-    """The groups that are worse than all rows together."""
+    """How each slice that was asked for cuts the rows, and the groups that are worse than all rows."""
+    lines = []
+    for one in answer:
+        lines += [f"{one.name}: {one.note}."] if one.note else []
+        lines += _worse(one)
+    return lines
+
+
+def _worse(one: Slice) -> list[str]:
     return [
-        f"{one.name}: {group.name} ({group.rows} rows) is worse for {output}: "
-        f"{number(interval.value)} ({limits(interval)})."
-        for one in answer
+        f"{one.name}: {group.name} ({count(group.rows, 'row')}) is worse for {output}: "
+        f"{value(interval)} ({limits(interval)})."
         for group in one.groups
         for output, (interval, differs) in group.scores.items()
         if differs == "worse"

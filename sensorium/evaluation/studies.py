@@ -9,7 +9,7 @@ from sensorium.errors import SensoriumError
 from sensorium.evaluation.calibration_words import CALIBRATION
 from sensorium.evaluation.contributions import CONTRIBUTIONS
 from sensorium.evaluation.curves import CURVES
-from sensorium.evaluation.noise import NOISE
+from sensorium.evaluation.noise_words import NOISE
 from sensorium.evaluation.rows import ROWS
 from sensorium.evaluation.simple import SIMPLE
 from sensorium.evaluation.slices import SLICES
@@ -37,7 +37,7 @@ def choose_studies(skipped: Collection[str]) -> list[str]:
         if name not in STUDIES:
             near = difflib.get_close_matches(name, STUDIES, n=1)
             raise SensoriumError(
-                f"--skip: there is no study {name!r}{f' (did you mean {near[0]}?)' if near else ''}; "
+                f"skip: there is no study {name!r}{f' (did you mean {near[0]}?)' if near else ''}; "
                 f"one of {', '.join(STUDIES)}"
             )
     return [name for name in STUDIES if name not in skipped]

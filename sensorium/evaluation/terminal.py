@@ -11,7 +11,16 @@ from rich.table import Table
 from rich.text import Text
 
 from sensorium.evaluation.studies import STUDIES
-from sensorium.evaluation.words import count, limits, metric_name, number, sentences, subset_name, summary
+from sensorium.evaluation.words import (
+    count,
+    limits,
+    metric_name,
+    number,
+    sentences,
+    subset_name,
+    summary,
+    value,
+)
 
 if TYPE_CHECKING:
     from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation
@@ -45,9 +54,7 @@ def _metrics_table(name: str, output: OutputEvaluation) -> Table:
     for metric, interval in output.metrics.items():
         baseline = output.baseline.metrics.get(metric, math.nan) if output.baseline else math.nan
         style = "bold" if metric == output.metric else ""
-        table.add_row(
-            Text(metric_name(metric), style), number(interval.value), limits(interval), number(baseline)
-        )
+        table.add_row(Text(metric_name(metric), style), value(interval), limits(interval), number(baseline))
     return table
 
 
@@ -57,6 +64,6 @@ def _subsets_table(evaluation: Evaluation) -> Table:
     for name, output in evaluation.outputs.items():
         table.add_column(Text(f"{name}: {metric_name(output.metric)}"))
     for subset in evaluation.subsets:
-        scores = [f"{number(one.value)} ({limits(one)})" for one in subset.scores.values()]
+        scores = [f"{value(one)} ({limits(one)})" for one in subset.scores.values()]
         table.add_row(Text(subset_name(subset.present, list(evaluation.inputs))), *scores)
     return table

@@ -57,7 +57,7 @@ def summary(evaluation: Evaluation) -> list[str]:
         lines.append(
             f"{count(evaluation.unreadable.total, 'cell')} could not be read and counted as missing."
         )
-    return lines
+    return lines + evaluation.notes
 
 
 def sentences(name: str, output: OutputEvaluation) -> list[str]:
@@ -89,7 +89,7 @@ def _score_sentence(output: OutputEvaluation) -> str:
     main = output.main
     said = metric_name(output.metric)
     between = f"95 % interval {limits(main)}" if math.isfinite(main.low) else "no interval can be given"
-    return f"{said[:1].upper()}{said[1:]} {number(main.value)} ({between}) on {count(output.scored, 'row')}."
+    return f"{said[:1].upper()}{said[1:]} {value(main)} ({between}) on {count(output.scored, 'row')}."
 
 
 def _baseline_sentences(output: OutputEvaluation) -> list[str]:
@@ -157,24 +157,51 @@ def subset_name(present: list[str], inputs: list[str]) -> str:
     return " + ".join(present) or "none"
 
 
-def number(value: float | None) -> str:
-    """Three or four digits that count; a dash where there is no number."""
+def number(value: float | None, beside: float = 0.0) -> str:
+    """Three decimals, or three or four digits that count; a dash where there is no number.
+
+    Args:
+        value: the number.
+        beside: the largest size of what is shown with it; a small number takes the decimals of that.
+    """
     if value is None or not math.isfinite(value):
-        return "–"
+        return "∞" if value == math.inf else "–"
     if abs(value) >= 10_000:
         return f"{value:,.0f}" if abs(value) < 1e12 else f"{value:.3e}"
-    if 0.01 <= abs(value) < 10 or value == 0:
+    if value == 0 or (abs(value) < 10 and max(abs(value), beside) >= 0.01):
         text = f"{value:.3f}"
     else:
         text = f"{value:#.4g}".rstrip(".") if abs(value) >= 10 else f"{value:.3g}"
     return text.replace("-", "−")
 
 
+def value(interval: Interval) -> str:
+    """The score itself, with the decimals of its limits."""
+    return number(interval.value, _size(interval))
+
+
 def limits(interval: Interval) -> str:
-    """The interval in words."""
+    """The interval in words, with the decimals of the score."""
     if not math.isfinite(interval.low):
         return "–"
-    return f"{number(interval.low)} to {number(interval.high)}"
+    return f"{number(interval.low, _size(interval))} to {number(interval.high, _size(interval))}"
+
+
+def _size(interval: Interval) -> float:
+    return max((abs(one) for one in interval[:3] if math.isfinite(one)), default=0.0)
+
+
+def no_interval(difference: Interval, without: str) -> str:
+    """Why a difference has no interval.
+
+    Args:
+        difference: that has none.
+        without: what stands on its other side, in words that go on after "scored differently".
+    """
+    if difference.value != 0:
+        return "no interval can be given, as all resamples of the rows agree."
+    rows = count(difference.rows, "row")
+    return f"none of the {rows} is scored differently {without}, so these rows cannot tell."
 
 
 def metric_name(name: str) -> str:

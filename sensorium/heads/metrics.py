@@ -146,21 +146,24 @@ def number_metrics(predicted: Floats, truth: Floats) -> dict[str, float]:
         truth: `(N,)` in the user's units.
 
     Returns:
-        mae, rmse and median_absolute_error in the user's units; r2: share of the variance explained, NaN
-        for fewer than two rows or a truth that never changes.
+        mae, rmse and median_absolute_error in the user's units, infinite where squares or sums of errors are
+        too large for float64; r2: share of the variance explained, NaN for fewer than two rows, a truth that
+        never changes, and squares that are too large.
     """
     names = ("mae", "rmse", "median_absolute_error", "r2")
     if len(truth) == 0 or not np.isfinite(predicted).all():
         return dict.fromkeys(names, math.nan)
-    error = np.abs(predicted - truth)
-    spread = float(np.square(truth - truth.mean()).sum())
-    changes = bool((truth != truth[0]).any()) and spread > 0
-    return {
-        "mae": float(error.mean()),
-        "rmse": float(np.sqrt(np.square(error).mean())),
-        "median_absolute_error": float(np.median(error)),
-        "r2": float(1 - np.square(error).sum() / spread) if changes else math.nan,
-    }
+    with np.errstate(over="ignore", invalid="ignore"):  # the infinite is said as such
+        error = np.abs(predicted - truth)
+        squares = float(np.square(error).sum())
+        spread = float(np.square(truth - truth.mean()).sum())
+        changes = bool((truth != truth[0]).any()) and spread > 0
+        return {
+            "mae": float(error.mean()),
+            "rmse": math.sqrt(squares / len(error)),
+            "median_absolute_error": float(np.median(error)),
+            "r2": 1 - squares / spread if changes and math.isfinite(squares + spread) else math.nan,
+        }
 
 
 def quantile_metrics(quantiles: Floats, truth: Floats, levels: Floats) -> dict[str, float]:
@@ -178,9 +181,8 @@ def quantile_metrics(quantiles: Floats, truth: Floats, levels: Floats) -> dict[s
     """
     if len(truth) == 0 or not np.isfinite(quantiles).all():
         return {"pinball": math.nan, "coverage": math.nan}
-    error = truth[:, None] - quantiles
     inside = (quantiles[:, 0] <= truth) & (truth <= quantiles[:, -1])
-    return {
-        "pinball": float(np.maximum(levels * error, (levels - 1) * error).mean()),
-        "coverage": float(inside.mean()) if len(levels) > 1 else math.nan,
-    }
+    with np.errstate(over="ignore"):  # as in `number_metrics`
+        error = truth[:, None] - quantiles
+        pinball = float(np.maximum(levels * error, (levels - 1) * error).mean())
+    return {"pinball": pinball, "coverage": float(inside.mean()) if len(levels) > 1 else math.nan}

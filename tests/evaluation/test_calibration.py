@@ -25,7 +25,7 @@ from sensorium.evaluation.calibration_plot import reliability_svg
 from sensorium.evaluation.calibration_words import sentences, verdict, view
 from sensorium.evaluation.evaluate import plain
 from sensorium.evaluation.metrics import Interval, wilson
-from sensorium.evaluation.words import limits, number
+from sensorium.evaluation.report import FILTERS
 from sensorium.inference import collect, subsets
 from sensorium.predict import Predictor
 from tests.evaluation.test_evaluate import RECIPE, ROWS, answer_always, make
@@ -197,7 +197,7 @@ def output(whole: float, alone: float, error: float = 0.02, **changed: object) -
     def covered(present: list[str], share: float) -> SubsetCoverage:
         interval = Interval(share, *wilson(share, 1000), 1000, 0, "wilson")
         right = Interval(0.95, *wilson(0.95, 800), 800, 0, "wilson")
-        return SubsetCoverage(present, interval, 1.25, 0, 0.8, right)
+        return SubsetCoverage(present, interval, 1.25, 0, 0.8, right, 2)
 
     bins = [reliability(Claims(np.array([0.5, 0.9]), np.array([True, False]), 0.0)).bins[0]]
     fields = {
@@ -226,6 +226,7 @@ def test_sentences_say_what_improved_and_what_holds():
     assert (
         "A set has 1.250 classes on average. 0.800 of the rows are answered with one class; of these" in good
     )
+    assert "The set of 2 rows has no class: " in good
     assert "With inputs absent, 0.9 lies in the interval of every subset." in good
     bad = " ".join(sentences(of(output(0.8, 0.99, error=0.12))))
     assert "does not lower the expected calibration error (0.100 before, 0.120 after)" in bad
@@ -240,7 +241,7 @@ def test_sentences_say_what_improved_and_what_holds():
 
 def test_sentences_of_numbers_and_of_few_rows():
     made = output(0.9, 0.9)
-    numbers = [one._replace(answered=None, accuracy=None, unlimited=7) for one in made.subsets]
+    numbers = [one._replace(answered=None, accuracy=None, unlimited=7, empty=0) for one in made.subsets]
     said = sentences(of(output(0.9, 0.9, before=None, after=None, subsets=numbers)))
     assert "the intervals hold the truth" in said[0]
     assert said[1] == "<kind>: An interval is 1.250 wide on average."
@@ -252,7 +253,7 @@ def test_sentences_of_numbers_and_of_few_rows():
 def test_the_section_of_the_page(temperature: float, kind: str):
     found = output(0.8, 0.9, temperature=temperature)
     if kind == "number":
-        few = [one._replace(answered=None, accuracy=None, unlimited=1) for one in found.subsets]
+        few = [one._replace(answered=None, accuracy=None, unlimited=1, empty=0) for one in found.subsets]
         found = output(0.8, 0.9, type=kind, before=None, after=None, subsets=few)
     page = render(of(found))
     root = ElementTree.fromstring(page)  # noqa: S314 - our own
@@ -277,7 +278,7 @@ def render(found: CalibrationStudy) -> str:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(number=number, limits=limits, thousands=lambda value: f"{value:,}")
+    environment.filters.update(FILTERS)
     source = files("sensorium.evaluation").joinpath("sections/calibration.html.jinja").read_text("utf-8")
     return environment.from_string(source).render(study=found, view=view(found)).replace("<br>", "<br/>")
 

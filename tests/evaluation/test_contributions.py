@@ -100,7 +100,21 @@ def test_the_bootstrap_is_paired():
     """The same answers with and without an input: in no resample is there a difference."""
     mixed = [1, 2] * 5
     gain = contributions(category_head(), "kind", predictions(a=mixed, none=mixed)).inputs["a"].left_out
-    assert (gain.value, gain.low, gain.high) == (0, 0, 0)
+    assert gain.value == 0
+
+
+def test_no_difference_in_any_row_is_no_interval_of_width_zero():
+    mixed = [1, 2] * 5
+    found = contributions(category_head(), "kind", predictions(a=mixed, none=mixed))
+    gain = found.inputs["a"].left_out
+    assert math.isnan(gain.low)
+    assert math.isnan(gain.high)
+    assert gain.method == "none"
+    (line,) = sentences(Contributions(10, {"kind": found}, True))
+    assert line == (
+        "a adds 0.000 (–) to the accuracy: none of the 10 rows is scored differently without it, "
+        "so these rows cannot tell."
+    )
 
 
 def test_an_error_that_falls_is_a_gain():

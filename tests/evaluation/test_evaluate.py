@@ -82,8 +82,10 @@ def test_scores_and_baselines_by_hand():
     assert price.main.value == pytest.approx((3 + 2 + 1 + 0 + 1 + 5) / 6)
     assert price.baseline is not None
     assert price.baseline.metrics["mae"] == pytest.approx(2.0)
-    assert price.baseline.metrics["rmse"] == pytest.approx(np.sqrt((9 + 4 + 1 + 0 + 1 + 25) / 6))
-    assert "4, the mean of the training rows" in price.baseline.answer
+    assert price.baseline.metrics["rmse"] == pytest.approx(
+        np.sqrt((6.25 + 2.25 + 0.25 + 0.25 + 2.25 + 30.25) / 6)
+    )
+    assert "3.5, the median of the training rows" in price.baseline.answer
     assert found.rows == 6
     assert found.inputs == {"size": 6, "colour": 5}
     assert found.training_table
@@ -244,19 +246,34 @@ def test_the_baseline_of_several_labels_by_hand():
 @pytest.mark.parametrize(
     ("scale", "value", "words"),
     [
-        ("standard", 3.5, "mean of the training"),
+        ("standard", 3.5, "mean of the training rows, whose median this older model does not know"),
         ("robust", 2.5, "median of the training"),
-        ("none", 8.0, "these very"),
+        ("none", 8.0, "median of these very"),
     ],
 )
-def test_the_baseline_of_a_number_by_hand(scale: str, value: float, words: str):
+def test_the_baseline_of_a_number_of_an_older_model(scale: str, value: float, words: str):
+    """It kept no median of its training rows."""
     config = NumberHead.Config(scale=scale)
     column = NumberHead.target(config)
     column.fit([1.0, 2.0, 3.0, 8.0])
+    column.load_state({key: value for key, value in column.state().items() if key != "median"})
     cells = column.collate([column.decode(6.0), column.decode(10.0)])
     baseline = BASELINES["number"](column, config, cells)
     assert words in baseline.answer
     assert baseline.metrics["mae"] == pytest.approx((abs(6 - value) + abs(10 - value)) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", ["standard", "robust", "none"])
+def test_the_baseline_of_a_number_is_the_median_whatever_the_scale(scale: str):
+    config = NumberHead.Config(scale=scale)
+    column = NumberHead.target(config)
+    column.fit([1.0, 2.0, 3.0, 100.0])
+    cells = column.collate([column.decode(3.0)])
+    again = NumberHead.target(config)
+    again.load_state(json.loads(json.dumps(column.state())))
+    baseline = BASELINES["number"](again, config, cells)
+    assert baseline.answer == "answering 2.5, the median of the training rows,"
+    assert baseline.metrics["mae"] == pytest.approx(0.5, rel=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -368,6 +385,27 @@ def test_a_run_is_measured_on_its_test_part(run: Path):
 def test_a_run_is_measured_on_another_table(run: Path):
     found = evaluate_run(run, ROWS)
     assert (found.part, found.rows, found.training_table) == (None, 6, False)
+
+
+def test_a_damaged_history_costs_the_learning_curves_alone(run: Path):
+    (run / "history.jsonl").write_text('{"epoch": 1, "train_lo', encoding="utf-8")
+    found = evaluate_run(run)
+    assert found.history == []
+    assert "The learning curves are left out, as" in str(found).replace("\n", " ")
+    (run / "history.jsonl").write_bytes(b"\xff\xfe")
+    assert evaluate_run(run, studies=()).notes[0].endswith("history.jsonl is damaged.")
+
+
+def test_python_has_what_the_command_line_has(tmp_path: Path):
+    skip = ["noise", "contributions", "rows"]
+    found = make().evaluate(read_table(ROWS), slices=["size > 2"], coverage=0.8, skip=skip)
+    assert not set(skip) & set(found.studies)
+    assert [one.name for one in found.studies["slices"]] == ["size > 2"]
+    page = found.save(tmp_path / "report")
+    assert page == tmp_path / "report" / "report.html"
+    assert json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))["rows"] == 6
+    with pytest.raises(SensoriumError, match=r"no study 'noize'.*did you mean noise"):
+        make().evaluate(ROWS, skip=["noize"])
 
 
 def test_a_saved_model_needs_a_table(run: Path):

@@ -8,15 +8,19 @@ import pytest
 import torch
 
 from sensorium.batch import Raw, Tokens
+from sensorium.data.column import Cells
 from sensorium.data.table import read_table
+from sensorium.data.tabular import NumberColumn
 from sensorium.encoded import Encoded
 from sensorium.evaluation import evaluate, noise
 from sensorium.evaluation.corruptions import CORRUPTIONS, corrupt
 from sensorium.evaluation.late_fusion import late_fusion
 from sensorium.evaluation.metrics import Interval
-from sensorium.evaluation.noise import Curve, Noise, Point, Source, sentences, view
+from sensorium.evaluation.noise import Curve, Noise, Point, Source
+from sensorium.evaluation.noise_words import levels_in_words, sentences, view
 from sensorium.evaluation.report import as_html
 from sensorium.evaluation.robustness import area, effective_robustness, relative_robustness
+from sensorium.heads.number import NumberHead
 from sensorium.predict import Predictor
 from sensorium.recipe import parse_recipe
 from tests.evaluation.test_evaluate import RECIPE, ROWS, make
@@ -137,14 +141,15 @@ def test_the_page_and_the_json_hold_the_curves(monkeypatch: pytest.MonkeyPatch):
     assert len(content["curves"][0]["points"]) == 11
 
 
-def curve(absent: float, worse: float | None, *inputs: str) -> Curve:
+def curve(absent: float, worse: list[float], *inputs: str) -> Curve:
     points = [Point(level, Interval(0.5, 0.4, 0.6, 9, 20, "bootstrap"), math.nan) for level in noise.LEVELS]
     sources = tuple(Source(name, "pixel noise") for name in inputs)
     return Curve("kind", sources, "share", None, points, absent, worse, 0.75, None)
 
 
 def test_sentences_and_pictures():
-    answer = Noise(9, {"kind": "accuracy"}, [curve(0.3, None, "front"), curve(0.7, 0.4, "front", "back")])
+    curves = [curve(0.3, [], "front"), curve(0.7, list(noise.LEVELS[4:]), "front", "back")]
+    answer = Noise(9, {"kind": "accuracy"}, curves)
     first, second = sentences(answer)
     kept = "relative robustness of the accuracy 0.750"
     assert first == f"pixel noise on front: {kept}; at no level worse than without it."
@@ -153,6 +158,23 @@ def test_sentences_and_pictures():
     shown = view(answer)
     assert shown["several"]
     assert "front" not in shown["curves"][0]["picture"]  # no text of the user inside
+
+
+def test_from_a_level_on_means_every_later_level():
+    assert levels_in_words(list(noise.LEVELS[7:])) == "from level 0.7 on"
+    assert levels_in_words([0.1, *noise.LEVELS[7:]]) == "at levels 0.1, 0.7, 0.8, 0.9, 1"
+    assert levels_in_words([0.4]) == "at level 0.4"
+    assert levels_in_words([]) == ""
+
+
+def test_worse_than_absent_is_a_paired_difference():
+    """The rows differ far more than the two do, so only pairs tell them apart."""
+    column = NumberColumn(NumberColumn.Config(scale="none", clip=None))
+    head = NumberHead(NumberHead.Config(scale="none"), column, 2, 2)
+    errors = np.linspace(0, 1000, 40)
+    target = Cells(np.zeros((40, 1), dtype=np.float32), np.ones((40, 1), dtype=np.bool_))
+    absent, worse, better = ({"values": own} for own in (errors, 1.01 * errors, 0.99 * errors))
+    assert noise._worse_than(head, [better, absent, worse], absent, target) == [2]
 
 
 def test_many_rows_are_sampled(monkeypatch: pytest.MonkeyPatch):

@@ -6,6 +6,7 @@ import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,17 @@ from sensorium.evaluation import (
 from sensorium.evaluation.baseline import Baseline
 from sensorium.evaluation.evaluate import Points, Unreadable
 from sensorium.evaluation.metrics import Confusion
-from sensorium.evaluation.report import as_html
-from sensorium.evaluation.words import facts, interval_notes, number, sentences, subset_name, summary
+from sensorium.evaluation.report import FILTERS, as_html
+from sensorium.evaluation.words import (
+    facts,
+    interval_notes,
+    limits,
+    number,
+    sentences,
+    subset_name,
+    summary,
+    value,
+)
 from sensorium.inference import subsets
 
 EVIL = "<script>alert('x')</script>&\"[red]"
@@ -298,6 +308,25 @@ def test_facts_leave_out_what_is_not_known():
 )
 def test_numbers_show_the_digits_that_count(value: float | None, shown: str):
     assert number(value) == shown
+
+
+def test_a_score_and_its_limits_have_the_same_decimals():
+    small = Interval(0.00938, 0.0, 0.121, 40, 1000, "bootstrap")
+    assert (value(small), limits(small)) == ("0.009", "0.000 to 0.121")
+    tiny = Interval(0.0021, 0.0019, 0.0023, 40, 1000, "bootstrap")  # three decimals would show no interval
+    assert (value(tiny), limits(tiny)) == ("0.0021", "0.0019 to 0.0023")
+
+
+def test_the_page_counts_one_row_as_one():
+    assert FILTERS["rows"](1) == "1 row"
+    assert FILTERS["rows"](1200) == "1,200 rows"
+
+
+def test_tracks_are_equally_long_and_words_whole():
+    css = (files("sensorium.evaluation") / "report.css").read_text(encoding="utf-8")
+    assert "grid-template-columns: minmax(0, 1fr) 12rem" in css
+    chip = css[css.index(".chip {") :]
+    assert "white-space: nowrap" in chip[: chip.index("}")]
 
 
 def test_the_files_are_written_whole(tmp_path: Path):

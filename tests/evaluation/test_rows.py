@@ -15,7 +15,7 @@ from sensorium.evaluation import evaluate
 from sensorium.evaluation.previews import LARGEST_SIDE, LONGEST_TEXT, preview
 from sensorium.evaluation.report import as_html
 from sensorium.evaluation.rows import MOST_ROWS, UNCERTAINTIES
-from tests.evaluation.test_evaluate import ROWS, make
+from tests.evaluation.test_evaluate import ROWS, answer_always, make
 
 ONE = np.ones(1, dtype=bool)
 
@@ -40,6 +40,24 @@ def test_worst_and_least_sure_come_first_with_their_true_cells() -> None:
     assert evaluation.studies["rows"]["price"].most_uncertain == []  # without quantiles it does not tell
     assert "inputs" not in evaluation.as_dict()["studies"]["rows"]["kind"]["worst"][0]
     assert "Rows worth a look" in as_html(evaluation)
+
+
+def test_no_row_is_shown_twice_and_no_wrong_row_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sensorium.evaluation.rows.MOST_ROWS", 2)
+    predictor = make()
+    answer_always(predictor, "kind", [2.0, 0.0, 0.0])
+    first = predictor.targets["kind"].column.labels[0]
+    right = [row for row, kind in enumerate(ROWS["kind"]) if kind == first]
+    assert len(right) >= 2
+    table = {name: [cells[row] for row in right] for name, cells in ROWS.items()}
+    evaluation = evaluate(predictor, predictor.open(table))
+    shown = evaluation.studies["rows"]["kind"]
+    assert shown.wrong == 0
+    assert "No row is wrong" in as_html(evaluation)
+    everything = evaluate(predictor, predictor.open(ROWS)).studies["rows"]["kind"]
+    assert everything.wrong == len(ROWS["kind"]) - len(right)
+    assert not {one.row for one in everything.worst} & {one.row for one in everything.most_uncertain}
+    assert everything.most_uncertain
 
 
 def test_uncertainty_by_hand() -> None:

@@ -1,6 +1,7 @@
 """Simple features by hand, models on them, and whether a simple model would do, in words."""
 
 import json
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -240,7 +241,8 @@ def test_the_comparison_is_paired():
     mixed = {"probabilities": np.array([right, wrong] * 5)}
     score, difference = compare(head, mixed, mixed, target)
     assert score.value == 0.5
-    assert (difference.value, difference.low, difference.high) == (0, 0, 0)
+    assert difference.value == 0
+    assert difference.method == "none"
     score, difference = compare(head, {"probabilities": np.array([right] * 10)}, mixed, target)
     assert difference.value == pytest.approx(0.5)
     assert difference.low > 0
@@ -306,12 +308,26 @@ def test_of_many_training_rows_a_sample_is_taken(monkeypatch: pytest.MonkeyPatch
     assert (study.training_rows, study.of_training_rows) == (30, 40)
 
 
+def test_the_margin_of_an_error_is_a_share_of_it():
+    gain = Interval(1.0, -1.5, 1.9, 50, 1000, "bootstrap")
+    assert simple.compared(gain, simple._margin("mae", 100.0)) == "alike"
+    assert simple.compared(gain, simple._margin("mae", 50.0)) == "unclear"
+    assert simple._margin("accuracy", 0.5) == 0.02
+
+
 @pytest.mark.parametrize(
     ("value", "low", "high", "words"),
     [
         (0.1, 0.05, 0.15, "this model is better by 0.100 (0.050 to 0.150)."),
-        (-0.1, -0.15, -0.05, "the simple model is better by 0.100 (0.050 to 0.150)."),
-        (0.01, -0.05, 0.07, "0.010 (−0.050 to 0.070), an interval that includes 0: a simple model would do."),
+        (-0.1, -0.15, -0.05, "the simple model is better by 0.100 (0.050 to 0.150): it would do."),
+        (0.01, -0.05, 0.07, "until more rows show a gain, the simple model is the safer choice."),
+        (0.005, -0.01, 0.02, "0.005 (−0.010 to 0.020), too small to matter: the simple model would do."),
+        (
+            0.0,
+            math.nan,
+            math.nan,
+            "none of the 50 rows is scored differently by this model, so these rows cannot tell.",
+        ),
     ],
 )
 def test_whether_a_simple_model_would_do_in_words(value: float, low: float, high: float, words: str):

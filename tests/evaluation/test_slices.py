@@ -9,8 +9,21 @@ import pytest
 
 from sensorium.data.table import read_table
 from sensorium.errors import SensoriumError
+from sensorium.evaluation import evaluate
 from sensorium.evaluation.metrics import Interval
-from sensorium.evaluation.slices import MOST_GROUPS, Group, Slice, _differs, cut, sentences
+from sensorium.evaluation.report import as_html
+from sensorium.evaluation.slices import (
+    FEWEST_MARKED,
+    MOST_GROUPS,
+    Group,
+    Slice,
+    _differs,
+    cut,
+    note,
+    sentences,
+)
+from tests.evaluation.test_evaluate import ROWS as MADE
+from tests.evaluation.test_evaluate import make
 
 ROWS = np.arange(8)
 TABLE = read_table(
@@ -44,6 +57,19 @@ def test_rare_values_share_a_group() -> None:
     assert "30 other values" in groups
 
 
+def test_floats_that_name_a_group_are_rounded() -> None:
+    table = read_table({"x": [0.1 + 0.2, 0.5, 1.0]})
+    assert cut(table, np.arange(3), "x") == ["0.3", "0.5", "1"]
+
+
+def test_a_group_of_few_rows_is_not_marked() -> None:
+    found = evaluate(make(), read_table(MADE), studies=("slices",), slices=["size"])
+    groups = found.studies["slices"][0].groups
+    assert all(group.rows < FEWEST_MARKED for group in groups)
+    assert {differs for group in groups for _, differs in group.scores.values()} == {""}
+    assert "fewer than 5 rows gets none" in as_html(found)
+
+
 def test_what_is_neither_column_nor_condition() -> None:
     with pytest.raises(SensoriumError, match="there is no column 'shopp': did you mean 'shop'"):
         cut(TABLE, ROWS, "shopp")
@@ -60,6 +86,29 @@ def test_a_group_differs_where_its_whole_interval_does() -> None:
     assert _differs(interval(0.1, 0.59), whole, "max") == "worse"
     assert _differs(interval(0.59, 0.9), whole, "max") == ""
     assert _differs(Interval(0.9, math.nan, math.nan, 1, 0, "none"), whole, "max") == ""
+
+
+def test_what_was_asked_for_is_always_told() -> None:
+    def told(text: str) -> str:
+        return note(TABLE, ROWS, text, cut(TABLE, ROWS, text))
+
+    assert told("price > 100") == "holds for 0 of 8 rows"
+    assert told("price < 100 or missing(price)") == "holds for all 8 rows"
+    assert told("shop") == "4 groups"
+    assert told("shop > 3") == "holds for 0 of 8 rows; 'shop' is text, 3 is a number, which are never alike"
+    assert told("price in ['a', 'b']").endswith(
+        "'price' is a number, ['a', 'b'] is text, which are never alike"
+    )
+    one = {"x": ["same"] * 3}
+    assert note(read_table(one), np.arange(3), "x", ["same"] * 3) == "all 3 rows are in one group"
+
+
+def test_a_slice_of_one_group_is_shown_and_said() -> None:
+    found = evaluate(make(), read_table(MADE), studies=("slices",), slices=["size > 1000000"])
+    (one,) = found.studies["slices"]
+    assert [(group.name, group.rows) for group in one.groups] == [("does not hold", 6)]
+    assert "size > 1000000: holds for 0 of 6 rows." in str(found)
+    assert "<p>holds for 0 of 6 rows</p>" in as_html(found)
 
 
 def test_the_worse_groups_are_said() -> None:

@@ -165,3 +165,13 @@ def test_quantile_metrics_by_hand():
 def test_one_quantile_covers_nothing():
     scores = quantile_metrics(np.array([[1.0]]), np.array([1.0]), np.array([0.5]))
     assert math.isnan(scores["coverage"])
+
+
+def test_errors_too_large_for_a_square_are_infinite_and_give_no_warning():
+    scores = number_metrics(np.array([0.0, 1.0]), np.array([1e300, 1.0]))
+    assert scores["mae"] == pytest.approx(5e299)
+    assert scores["rmse"] == math.inf
+    assert math.isnan(scores["r2"])
+    assert number_metrics(np.array([-1e308] * 2), np.array([1e308] * 2))["mae"] == math.inf
+    levels = np.array([0.1, 0.9])
+    assert quantile_metrics(np.full((2, 2), -1e308), np.full(2, 1e308), levels)["pinball"] == math.inf
