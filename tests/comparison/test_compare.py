@@ -15,6 +15,9 @@ import sensorium
 from sensorium.cli import main
 from sensorium.comparison import compare_in, write_comparison
 from sensorium.comparison.chart import chart_of, ticks_of
+from sensorium.comparison.paired import Difference
+from sensorium.comparison.scores import ROW_SCORES, answers_of, counted, row_scores_of
+from sensorium.comparison.words import notes, sentences
 from sensorium.errors import SensoriumError
 from sensorium.evaluation.run import held_back
 from sensorium.prepare import split_table
@@ -101,6 +104,37 @@ def test_a_second_call_trains_nothing_and_says_the_same(
     assert again.as_dict() == comparison.as_dict()
     compare_in(home, parse_recipe(recipe()), {"fusion.kind": "late"}, 3, Silent(), rows())
     assert [name.partition("-seed-")[::2][1][0] for name in trained] == ["2"]
+
+
+def test_words_of_one_seed_are_about_the_trained_models(comparison: Any) -> None:
+    output = comparison.outputs["label"]
+    apart = Difference(0.2, 0.1, 0.3, 0.01, 0.01)
+    late = replace(output.variants["late"], difference=apart)
+    told = replace(output, variants={**output.variants, "late": late})
+    several = sentences(replace(comparison, outputs={"label": told}), "label")
+    assert "Better than concat: late." in several
+    assert any(line.startswith("Fewer than 30 rows") for line in several)
+    one = sentences(replace(comparison, seeds=[0], outputs={"label": replace(told, rows=30)}), "label")
+    assert one[1:] == ["Of these trained models alone, not of the variants: better than concat: late."]
+
+
+def test_notes_say_how_the_seeds_count(comparison: Any) -> None:
+    assert "the spread of the seeds" in notes(comparison)[0]
+    assert "seeds" not in " ".join(notes(replace(comparison, seeds=[0])))
+
+
+def test_scores_of_rows_have_the_main_metric_as_their_mean(home: Path, comparison: Any) -> None:
+    (folder,) = home.glob("late-seed-0-*")
+    predictor = sensorium.load(folder)
+    table = predictor.open(rows())
+    answers = answers_of(folder, predictor.recipe, table, np.arange(60))
+    for name, config in predictor.recipe.outputs.items():
+        chosen = counted([[answers[name]]])
+        scores = row_scores_of(config.type, [[answers[name]]], chosen)
+        if scores is not None:
+            metric = answers[name].head.metric
+            assert scores.mean() == pytest.approx(answers[name].metrics(chosen)[metric])
+    assert {config.type for config in predictor.recipe.outputs.values()} >= set(ROW_SCORES)
 
 
 def test_it_is_written_as_page_charts_and_json(comparison: Any, tmp_path: Path) -> None:
