@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import sensorium
 from sensorium.cli import main
-from sensorium.comparison import compare_in, write_comparison
+from sensorium.comparison import compare_in, print_comparison, question_folder, write_comparison
 from sensorium.comparison.chart import chart_of, ticks_of
+from sensorium.comparison.page import as_html
 from sensorium.comparison.paired import Difference
 from sensorium.comparison.scores import ROW_SCORES, answers_of, counted, row_scores_of
 from sensorium.comparison.words import notes, sentences
@@ -157,6 +160,15 @@ def test_it_is_written_as_page_charts_and_json(comparison: Any, tmp_path: Path) 
     assert len(circles) == 2 * (2 + 1)  # two variants, each with two seeds and a mean
 
 
+def test_one_seed_is_not_drawn_beside_its_mean(comparison: Any) -> None:
+    assert "single seeds" in as_html(comparison)
+    output = comparison.outputs["label"]
+    variants = {name: replace(one, seeds=one.seeds[:1]) for name, one in output.variants.items()}
+    alone = replace(comparison, seeds=[0], outputs={"label": replace(output, variants=variants)})
+    assert "single seeds" not in as_html(alone)
+    assert [mark.seeds for mark in chart_of(alone, "label").marks] == [[], []]
+
+
 def test_a_range_of_numbers_is_a_line(comparison: Any) -> None:
     assert chart_of(comparison, "label").kind == "dots"
     content = comparison.outputs["label"]
@@ -200,6 +212,24 @@ def test_nothing_held_back_is_said_before_anything_is_trained(tmp_path: Path) ->
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_terminal_of_80_columns_breaks_no_word(comparison: Any) -> None:
+    renamed = replace(comparison.variants[2], name="cross_attention", refused="")
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    print_comparison(replace(comparison, variants=[*comparison.variants[:2], renamed]), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert sum(line.strip().startswith("cross_attention ") for line in lines) == 3
+    assert sum(line.rstrip().endswith(" parameters") for line in lines) == 3
+    assert any(line.rstrip().endswith(f"{comparison.parameters['concat']:,}") for line in lines)
+
+
+def test_every_question_has_a_folder_of_its_own() -> None:
+    assert question_folder(Path("home"), ["fusion.kind"]) == Path("home/fusion.kind")
+    assert question_folder(Path("home"), ["fusion.kind", "inputs.a/b c.width"]) == Path(
+        "home/fusion.kind+inputs.a-b-c.width"
+    )
+
+
 def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made.write_csv(here / "table.csv", made.simple_rows(60))
     made.write_recipe(here / "recipe.yaml", made.simple_recipe(epochs=1))
@@ -210,6 +240,7 @@ def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
         printed = capsys.readouterr()
         assert ended.value.code == 0, printed.err
         assert line in printed.out
-        assert "wrote runs/simple-compare/compare.html" in printed.out
+        assert "wrote runs/simple-compare/training.batch_size/compare.html" in printed.out
         assert "One seed says nothing" in printed.out
-    assert (here / "runs" / "simple-compare" / "compare.svg").exists()
+    written = here / "runs" / "simple-compare" / "training.batch_size"
+    assert (written / "compare.svg").exists()
