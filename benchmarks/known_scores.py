@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sensorium.comparison.paired import LEVEL, differences, resampled
+from sensorium.comparison.paired import differences, interval, resampled
 from sensorium.comparison.scores import mean_scorer
 from sensorium.data.column import Array
-from sensorium.evaluation.metrics import interval_of
 
 RESAMPLES = 2000
 ADDITIVE = ("late", "parallel", "sum", "attention", "decoupled")
@@ -41,17 +40,19 @@ def figures(found: Mapping[str, Array], metric: str = "accuracy") -> dict[str, A
     """
     each = np.stack(list(found.values())).astype(np.float64)
     rows = each.shape[-1]
-    values = each.mean(axis=(1, 2)).tolist()
+    seeds = each.mean(axis=2)
+    values = seeds.mean(axis=1).tolist()
     drawn = resampled(mean_scorer(each), rows, RESAMPLES)
     alone = [position for position, name in enumerate(found) if name.endswith(" alone")]
-    apart = differences(values, drawn, max(alone, key=values.__getitem__, default=0))
+    best_alone = max(alone, key=values.__getitem__, default=0)
+    apart = differences(seeds, drawn, best_alone, each.mean(axis=1), rows)
     table = {}
     for position, name in enumerate(found):
-        interval = interval_of(metric, values[position], drawn[:, position], rows, LEVEL)
+        score = interval(metric, seeds[position], drawn[:, position], rows)
         difference = apart[position]
         table[name] = {
-            **{key: round(getattr(interval, key), 4) for key in ("value", "low", "high")},
-            "seeds": each[position].mean(axis=1).round(4).tolist(),
+            **{key: round(getattr(score, key), 4) for key in ("value", "low", "high")},
+            "seeds": seeds[position].round(4).tolist(),
             "difference": None
             if difference is None
             else {key: round(value, 4) for key, value in difference._asdict().items()},

@@ -166,13 +166,16 @@ def compare(
     ],
     seeds: Annotated[int, typer.Option(help="trainings of each variant", min=1)] = 3,
     runs: Annotated[Path, typer.Option(help="folder of the run folders")] = Path("runs"),
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="default: RUNS/NAME-compare")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("-o", "--output", help="default: RUNS/NAME-compare/FIELD, with + between several"),
+    ] = None,
     fresh: Annotated[bool, typer.Option("--fresh", help="train again what is finished")] = False,
 ) -> None:
     """Train variants of a recipe and test which differ; writes compare.html and compare.json."""
     from rich.console import Console
 
-    from sensorium.comparison import compare_in, print_comparison, write_comparison
+    from sensorium.comparison import compare_in, print_comparison, question_folder, write_comparison
     from sensorium.fitting import terminal
     from sensorium.recipe import read_recipe
 
@@ -186,7 +189,7 @@ def compare(
     except KeyboardInterrupt:
         typer.echo("stopped; what was trained is saved: give the same command to go on", err=True)
         raise typer.Exit(130) from None
-    page = write_comparison(comparison, output or home)
+    page = write_comparison(comparison, output or question_folder(home, comparison.over))
     print_comparison(comparison, Console())
     typer.echo(f"wrote {page}")
 

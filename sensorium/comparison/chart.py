@@ -31,7 +31,7 @@ class Tick(NamedTuple):
 class Mark(NamedTuple):
     """One variant: `along` the axis of the variants; the rest along that of the metric.
 
-    `low` and `high` are None where no interval can be given.
+    `low` and `high` are None where no interval can be given; `seeds` is empty where there is one only.
     """
 
     name: str
@@ -115,7 +115,7 @@ def _marks(
             place(one.score.value),
             place(one.score.low) if math.isfinite(one.score.low) else None,
             place(one.score.high) if math.isfinite(one.score.high) else None,
-            [place(value) for value in one.seeds],
+            [place(value) for value in one.seeds] if len(one.seeds) > 1 else [],
         )
         for (variant, one), along in zip(variants.items(), places, strict=True)
         if math.isfinite(one.score.value)

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from sensorium.comparison.paired import LEVEL, differences, resampled
+from sensorium.comparison.paired import differences, interval, resampled
 from sensorium.comparison.results import Comparison, OutputComparison, VariantScores
 from sensorium.comparison.runs import Announcer, Runs, with_seed
-from sensorium.comparison.scores import ROW_SCORES, Answers, counted, scorer
+from sensorium.comparison.scores import ROW_SCORES, Answers, counted, mean_scorer, row_scores_of, scorer
 from sensorium.comparison.variants import Over, Variant, variants_of
 from sensorium.errors import SensoriumError
-from sensorium.evaluation.metrics import interval_of
 from sensorium.evaluation.run import held_back
 from sensorium.fitting import as_recipe, random_states_kept, terminal
 from sensorium.prepare import bind_columns, open_table, split_table
@@ -124,11 +123,12 @@ def _compare_output(
     rows = counted(list(answers.values()))
     if not len(rows):
         raise SensoriumError(f"no row held back has a target of type {kind} that can be scored")
-    score_of = scorer(kind, list(answers.values()), rows)
+    row_scores = row_scores_of(kind, list(answers.values()), rows)
+    score_of = scorer(list(answers.values()), rows) if row_scores is None else mean_scorer(row_scores)
     seeds = score_of(np.arange(len(rows)))
-    values = [float(value) for value in seeds.mean(axis=1)]
     drawn = resampled(score_of, len(rows), resamples)
-    found = differences(values, drawn, list(answers).index(reference))
+    over_seeds = None if row_scores is None else row_scores.mean(axis=1)
+    found = differences(seeds, drawn, list(answers).index(reference), over_seeds, len(rows))
     return OutputComparison(
         type=kind,
         metric=head.metric,
@@ -137,7 +137,7 @@ def _compare_output(
         variants={
             name: VariantScores(
                 seeds=[float(value) for value in seeds[position]],
-                score=interval_of(head.metric, values[position], drawn[:, position], len(rows), LEVEL),
+                score=interval(head.metric, seeds[position], drawn[:, position], len(rows)),
                 difference=found[position],
             )
             for position, name in enumerate(answers)

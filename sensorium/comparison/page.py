@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from sensorium.training.run import write_atomically
 
 LONGEST_NAME = 28
 """Characters of a variant's name in a chart; the table has it whole."""
+LONGEST_FOLDER = 100
+"""Characters of a folder's name."""
 _HOME = {"report.css": "sensorium.evaluation"}
 """Files of the page that lie in another folder than this one."""
 
@@ -44,6 +47,16 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
     except OSError as error:
         raise SensoriumError(f"{folder}: the comparison cannot be written ({error.strerror})") from None
     return folder / "compare.html"
+
+
+def question_folder(home: Path, over: Sequence[str]) -> Path:
+    """Where the answer to a question belongs, beside the run folders, which several questions share.
+
+    Args:
+        home: of the run folders.
+        over: the fields that differ.
+    """
+    return home / re.sub(r"[^\w.+=-]+", "-", "+".join(over)).strip("-.")[:LONGEST_FOLDER]
 
 
 def as_html(comparison: Comparison) -> str:

@@ -56,19 +56,29 @@ def counted(answers: Sequence[Sequence[Answers]]) -> Rows:
     return np.flatnonzero(np.logical_and.reduce(masks))
 
 
-def scorer(kind: str, answers: Sequence[Sequence[Answers]], rows: Rows) -> Callable[[Rows], Array]:
-    """The main metric of V variants with S seeds, as a function of the rows drawn.
+def row_scores_of(kind: str, answers: Sequence[Sequence[Answers]], rows: Rows) -> Array | None:
+    """`(V, S, n)` scores of some rows; None where the main metric is not their mean.
 
     Args:
         kind: type of the output, such as "category".
+        answers: V times S runs.
+        rows: `(n,)` positions of the rows that count.
+    """
+    if kind not in ROW_SCORES:
+        return None
+    return np.array([[ROW_SCORES[kind](one)[rows] for one in runs] for runs in answers])
+
+
+def scorer(answers: Sequence[Sequence[Answers]], rows: Rows) -> Callable[[Rows], Array]:
+    """The main metric of V variants with S seeds, as a function of the rows drawn, worked out anew for each.
+
+    Args:
         answers: V times S runs.
         rows: `(n,)` positions of the rows that count.
 
     Returns:
         A function from positions in `rows`, `(m,)`, to `(V, S)`.
     """
-    if kind in ROW_SCORES:
-        return mean_scorer(np.array([[ROW_SCORES[kind](one)[rows] for one in runs] for runs in answers]))
 
     def measure(drawn: Rows) -> Array:
         chosen = rows[drawn]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING, Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
@@ -15,14 +16,30 @@ if TYPE_CHECKING:
     from sensorium.comparison.results import Comparison
 
 
+WIDEST_NAME = 15
+"""Characters of a variant's name that is not folded."""
+NEVER_FOLDED = ("mean", "p", "parameters")
+"""Headings of columns that hold one short number."""
+
+
 def print_comparison(comparison: Comparison, console: Console) -> None:
     """Writes the comparison to a terminal."""
     for line in summary(comparison):
         console.print(Text(line))
     for name, output in comparison.outputs.items():
-        table = Table(Column(overflow="fold"), title=Text(name), title_justify="left")
+        # Names keep their room, and the intervals fold between words.
+        longest = max(len(variant.name) for variant in comparison.variants)
+        names = Column(overflow="fold", no_wrap=longest <= WIDEST_NAME)
+        table = Table(
+            names,
+            title=Text(name),
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+        )
         for heading in headings(comparison):
-            table.add_column(Text(heading), overflow="fold")
+            table.add_column(Text(heading), overflow="fold", no_wrap=heading in NEVER_FOLDED)
         for variant in comparison.variants:
             table.add_row(*map(Text, [variant.name, *cells(comparison, output, variant.name)]))
         console.print(table)

@@ -52,6 +52,8 @@ def variants_of(recipe: Recipe, over: Over) -> list[Variant]:
     Raises:
         RecipeError: when a field is not known or must stay the same, or no variant makes a recipe.
     """
+    if not isinstance(over, Mapping):
+        raise RecipeError('over is a dict of fields and their values: {"fusion.kind": ["concat", "late"]}')
     if not over:
         raise RecipeError("nothing to compare: name a field, such as --over fusion.kind")
     paths = {name: _path(recipe, name) for name in over}
@@ -131,6 +133,10 @@ def _path(recipe: Recipe, name: str) -> Path:
 def _values(recipe: Recipe, name: str, path: Path, given: Iterable[Any] | str | None) -> list[Any]:
     if given is None:
         return _offered(recipe, name, path)
+    if not isinstance(given, Iterable):
+        raise RecipeError(
+            f"--over {name}: {given!r:.60} is no list of values: give [{given!r:.60}], or several"
+        )
     values = parse_values(given) if isinstance(given, str) else list(given)
     distinct = list({str(value): value for value in values}.values())
     if not distinct:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from sensorium.comparison.paired import LEVEL, Difference
+from sensorium.comparison.paired import FEW_DIFFERING, LEVEL, Difference
 from sensorium.evaluation.metrics import Interval
-from sensorium.evaluation.words import count, limits, metric_name, number
+from sensorium.evaluation.words import FEW_ROWS, count, limits, metric_name, number
 
 if TYPE_CHECKING:
     from sensorium.comparison.results import Comparison, OutputComparison, VariantScores
 
-Verdict = Literal["better", "worse", "uncertain", "inside"]
+Verdict = Literal["better", "worse", "uncertain", "undecided"]
 
 
 def summary(comparison: Comparison) -> list[str]:
@@ -43,25 +43,30 @@ def sentences(comparison: Comparison, name: str) -> list[str]:
         f"{metric_name(output.metric)}{less}; {count(output.rows, 'row')}; "
         f"the reference is {comparison.reference}."
     ]
-    groups: dict[Verdict, list[str]] = {"better": [], "worse": [], "uncertain": [], "inside": []}
+    if output.rows < FEW_ROWS:
+        lines.append(f"Fewer than {FEW_ROWS} rows: the intervals and p-values themselves are rough.")
+    groups: dict[Verdict, list[str]] = {"better": [], "worse": [], "uncertain": [], "undecided": []}
     for variant, scores in output.variants.items():
         if scores.difference is not None:
             groups[verdict(scores.difference, output.goal)].append(variant)
+    # One seed tells of the models that were trained, and nothing of what another training would give.
+    of_models = "Of these trained models alone, not of the variants: " if len(comparison.seeds) == 1 else ""
+    better, worse = ("better", "worse") if of_models else ("Better", "Worse")
     said = {
-        "better": f"Better than {comparison.reference}",
-        "worse": f"Worse than {comparison.reference}",
-        "uncertain": f"Apart from {comparison.reference} by their own interval, but not after the correction "
+        "better": f"{of_models}{better} than {comparison.reference}",
+        "worse": f"{of_models}{worse} than {comparison.reference}",
+        "uncertain": f"Apart from {comparison.reference} when tested alone, but not after the correction "
         f"for {count(sum(map(len, groups.values())), 'comparison')}",
-        "inside": f"Inside the interval, which includes no difference from {comparison.reference}",
+        "undecided": f"Not to be told from {comparison.reference} by these rows and seeds",
     }
     return lines + [f"{said[key]}: {'; '.join(names)}." for key, names in groups.items() if names]
 
 
 def verdict(difference: Difference, goal: Literal["max", "min"]) -> Verdict:
     """Which side of the reference a variant is on, if any."""
-    if not difference.excludes_zero:
-        return "inside"
-    if difference.corrected_p > 1 - LEVEL + 1e-12:
+    if difference.p > 1 - LEVEL:
+        return "undecided"
+    if difference.corrected_p > 1 - LEVEL:
         return "uncertain"
     return "better" if (difference.value > 0) == (goal == "max") else "worse"
 
@@ -88,11 +93,16 @@ def cells(comparison: Comparison, output: OutputComparison, variant: str) -> lis
 
 def notes(comparison: Comparison) -> list[str]:
     """How the intervals and the p-values were made."""
+    drawn = f"{comparison.resamples:,} resamples of the rows, the same rows for every variant"
+    several = len(comparison.seeds) > 1
+    from_seeds = ", and from the spread of the seeds, by Student's t" if several else ""
+    wilson = "a share that rests on fewer than five rows has Wilson's interval"
     return [
-        f"Intervals cover 95 % and come from a bootstrap of {comparison.resamples:,} resamples that draws "
-        "the same rows for every variant, and seeds for each.",
-        "p is two-sided, for no difference from the reference, after Holm's correction for the number of "
-        "variants. Seeds: the least and the most of a single seed.",
+        f"Intervals cover 95 % and come from {drawn}{from_seeds}; {wilson}"
+        f"{', widened where the seeds spread more' if several else ''}.",
+        "p is two-sided, for no difference from the reference, by Student's t, and by the exact sign test "
+        f"where fewer than {FEW_DIFFERING} rows differ; after Holm's correction for the number of variants.",
+        *(["Seeds: the least and the most of a single seed."] if several else []),
     ]
 
 

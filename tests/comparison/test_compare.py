@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +11,16 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 import sensorium
 from sensorium.cli import main
-from sensorium.comparison import compare_in, write_comparison
+from sensorium.comparison import compare_in, print_comparison, question_folder, write_comparison
 from sensorium.comparison.chart import chart_of, ticks_of
+from sensorium.comparison.page import as_html
+from sensorium.comparison.paired import Difference
+from sensorium.comparison.scores import ROW_SCORES, answers_of, counted, row_scores_of
+from sensorium.comparison.words import notes, sentences
 from sensorium.errors import SensoriumError
 from sensorium.evaluation.run import held_back
 from sensorium.prepare import split_table
@@ -103,6 +109,37 @@ def test_a_second_call_trains_nothing_and_says_the_same(
     assert [name.partition("-seed-")[::2][1][0] for name in trained] == ["2"]
 
 
+def test_words_of_one_seed_are_about_the_trained_models(comparison: Any) -> None:
+    output = comparison.outputs["label"]
+    apart = Difference(0.2, 0.1, 0.3, 0.01, 0.01)
+    late = replace(output.variants["late"], difference=apart)
+    told = replace(output, variants={**output.variants, "late": late})
+    several = sentences(replace(comparison, outputs={"label": told}), "label")
+    assert "Better than concat: late." in several
+    assert any(line.startswith("Fewer than 30 rows") for line in several)
+    one = sentences(replace(comparison, seeds=[0], outputs={"label": replace(told, rows=30)}), "label")
+    assert one[1:] == ["Of these trained models alone, not of the variants: better than concat: late."]
+
+
+def test_notes_say_how_the_seeds_count(comparison: Any) -> None:
+    assert "the spread of the seeds" in notes(comparison)[0]
+    assert "seeds" not in " ".join(notes(replace(comparison, seeds=[0])))
+
+
+def test_scores_of_rows_have_the_main_metric_as_their_mean(home: Path, comparison: Any) -> None:
+    (folder,) = home.glob("late-seed-0-*")
+    predictor = sensorium.load(folder)
+    table = predictor.open(rows())
+    answers = answers_of(folder, predictor.recipe, table, np.arange(60))
+    for name, config in predictor.recipe.outputs.items():
+        chosen = counted([[answers[name]]])
+        scores = row_scores_of(config.type, [[answers[name]]], chosen)
+        if scores is not None:
+            metric = answers[name].head.metric
+            assert scores.mean() == pytest.approx(answers[name].metrics(chosen)[metric])
+    assert {config.type for config in predictor.recipe.outputs.values()} >= set(ROW_SCORES)
+
+
 def test_it_is_written_as_page_charts_and_json(comparison: Any, tmp_path: Path) -> None:
     page = write_comparison(comparison, tmp_path / "out").read_text(encoding="utf-8")
     assert "<b>标签</b>" not in page
@@ -121,6 +158,15 @@ def test_it_is_written_as_page_charts_and_json(comparison: Any, tmp_path: Path) 
     drawn = ElementTree.parse(tmp_path / "out" / charts[0])  # noqa: S314 - written just now
     circles = drawn.findall(".//{http://www.w3.org/2000/svg}circle")
     assert len(circles) == 2 * (2 + 1)  # two variants, each with two seeds and a mean
+
+
+def test_one_seed_is_not_drawn_beside_its_mean(comparison: Any) -> None:
+    assert "single seeds" in as_html(comparison)
+    output = comparison.outputs["label"]
+    variants = {name: replace(one, seeds=one.seeds[:1]) for name, one in output.variants.items()}
+    alone = replace(comparison, seeds=[0], outputs={"label": replace(output, variants=variants)})
+    assert "single seeds" not in as_html(alone)
+    assert [mark.seeds for mark in chart_of(alone, "label").marks] == [[], []]
 
 
 def test_a_range_of_numbers_is_a_line(comparison: Any) -> None:
@@ -166,6 +212,24 @@ def test_nothing_held_back_is_said_before_anything_is_trained(tmp_path: Path) ->
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_terminal_of_80_columns_breaks_no_word(comparison: Any) -> None:
+    renamed = replace(comparison.variants[2], name="cross_attention", refused="")
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    print_comparison(replace(comparison, variants=[*comparison.variants[:2], renamed]), console)
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    assert sum(line.strip().startswith("cross_attention ") for line in lines) == 3
+    assert sum(line.rstrip().endswith(" parameters") for line in lines) == 3
+    assert any(line.rstrip().endswith(f"{comparison.parameters['concat']:,}") for line in lines)
+
+
+def test_every_question_has_a_folder_of_its_own() -> None:
+    assert question_folder(Path("home"), ["fusion.kind"]) == Path("home/fusion.kind")
+    assert question_folder(Path("home"), ["fusion.kind", "inputs.a/b c.width"]) == Path(
+        "home/fusion.kind+inputs.a-b-c.width"
+    )
+
+
 def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     made.write_csv(here / "table.csv", made.simple_rows(60))
     made.write_recipe(here / "recipe.yaml", made.simple_recipe(epochs=1))
@@ -176,6 +240,7 @@ def test_the_command_line(here: Path, capsys: pytest.CaptureFixture[str]) -> Non
         printed = capsys.readouterr()
         assert ended.value.code == 0, printed.err
         assert line in printed.out
-        assert "wrote runs/simple-compare/compare.html" in printed.out
+        assert "wrote runs/simple-compare/training.batch_size/compare.html" in printed.out
         assert "One seed says nothing" in printed.out
-    assert (here / "runs" / "simple-compare" / "compare.svg").exists()
+    written = here / "runs" / "simple-compare" / "training.batch_size"
+    assert (written / "compare.svg").exists()

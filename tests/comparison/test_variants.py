@@ -121,3 +121,15 @@ def test_a_slip_is_named(field: str, values: list[Any] | None, words: str) -> No
 def test_nothing_to_compare() -> None:
     with pytest.raises(RecipeError, match="name a field"):
         variants_of(simple(), {})
+
+
+@pytest.mark.parametrize(
+    ("over", "message"),
+    [
+        ("fusion.kind=concat,late", "over is a dict of fields and their values"),
+        ({"fusion.kind": 5}, r"--over fusion.kind: 5 is no list of values: give \[5\], or several"),
+    ],
+)
+def test_what_is_no_question_is_said_in_one_line(over: Any, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        variants_of(simple(), over)
