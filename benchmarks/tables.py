@@ -125,7 +125,8 @@ def error_of(task: str, losses: Array) -> dict[str, Any]:
     interval = bootstrap(mean_over_seeds, np.arange(losses.shape[1]))["error"]
     seeds = [round(float(one), 4) for one in root(losses.mean(axis=1))]
     value, low, high = (round(one, 4) for one in interval[:3])
-    return {"error": f"{value} ({low} to {high})", "seeds": seeds}
+    limits = f" ({low} to {high})" if np.isfinite(low) else ""  # no resample differs
+    return {"error": f"{value}{limits}", "seeds": seeds}
 
 
 def linear(data: Data, seed: int) -> Answering:

@@ -199,7 +199,7 @@ def test_a_process_that_fails_says_what_it_printed(tmp_path: Path) -> None:
 def test_the_error_is_the_mean_over_seeds() -> None:
     # Two seeds over two rows: roots of (1 + 1) / 2 and (9 + 9) / 2, whichever rows are drawn.
     losses = np.array([[1.0, 1.0], [9.0, 9.0]])
-    assert tables.error_of("number", losses) == {"error": "2.0 (2.0 to 2.0)", "seeds": [1.0, 3.0]}
+    assert tables.error_of("number", losses) == {"error": "2.0", "seeds": [1.0, 3.0]}
     assert tables.error_of("category", np.eye(2))["seeds"] == [0.5, 0.5]
 
 

@@ -102,8 +102,8 @@ class TableColumn(Sequence[Any]):
         near = last - first < _NEAR * size  # else Arrow would copy cells that nobody asked for
         if near or _fixed_width(self._cells.type):
             return self._cells.slice(first, last - first + 1).take(pa.array(rows - first))
-        cells = TableColumn(self._cells, rows, self._scratch)
-        return pa.chunked_array([pa.array(list(cells), self._cells.type)])
+        cells = [self._cells[int(row)].as_py() for row in rows]
+        return pa.chunked_array([pa.array(cells, self._cells.type)])
 
 
 class Table:

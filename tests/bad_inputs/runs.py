@@ -138,19 +138,6 @@ RUNS: tuple[Case, ...] = (
         "runs/simple: the run folder cannot be written (File exists)",
     ),
     Case(
-        "a history that is corrupt",
-        file("runs/simple/history.jsonl", '{"epoch": 1\n'),
-        EVALUATE,
-        "runs/simple/history.jsonl is damaged (…): move it away, and give the table to measure on",
-    ),
-    Case(
-        "a history that is a number",
-        file("runs/simple/history.jsonl", "3\n"),
-        EVALUATE,
-        "runs/simple/history.jsonl is damaged (it holds no mapping): "
-        "move it away, and give the table to measure on",
-    ),
-    Case(
         "a manifest that was cut, when evaluating",
         cut("runs/simple/manifest.json"),
         EVALUATE,

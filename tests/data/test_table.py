@@ -505,3 +505,11 @@ def test_types_of_other_libraries_become_plain() -> None:
         "f": 1.0,
     }
     assert table.take([0]).digest() == table.digest()
+
+
+def test_rows_far_apart_are_read_one_by_one() -> None:
+    words = [f"word {row}" for row in range(200_000)]
+    table = read_table({"words": words, "tags": [[str(row)] for row in range(200_000)]})
+    taken = table.take([199_999, 0, 100_000])
+    assert list(taken.column("words")) == ["word 199999", "word 0", "word 100000"]
+    assert list(taken.column("tags")) == [["199999"], ["0"], ["100000"]]
