@@ -12,7 +12,8 @@ from typing import Any
 from sensorium.comparison.chart import LINE_LEFT, MARGIN, NAMES, Chart, chart_of
 from sensorium.comparison.results import Comparison
 from sensorium.comparison.words import cells, headings, notes, sentences, summary
-from sensorium.errors import SensoriumError, require
+from sensorium.errors import SensoriumError
+from sensorium.evaluation.report import page_environment
 from sensorium.evaluation.words import metric_name
 from sensorium.training.run import write_atomically
 
@@ -86,14 +87,7 @@ def as_svg(comparison: Comparison, name: str) -> str:
 
 
 def _environment() -> Any:
-    jinja = require("jinja2", "train")
-    environment = jinja.Environment(
-        loader=jinja.FunctionLoader(_part),
-        autoescape=True,
-        undefined=jinja.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(_part)
     environment.filters.update(metric=metric_name, shorten=_shorten)
     environment.globals.update(names=NAMES, left=LINE_LEFT, margin=MARGIN)
     return environment

@@ -83,14 +83,7 @@ def check_folder(folder: str | Path) -> None:
 
 def as_html(evaluation: Evaluation) -> str:
     """The page. Whatever comes from the user's data is escaped."""
-    jinja = require("jinja2", "train")
-    environment = jinja.Environment(
-        loader=jinja.FunctionLoader(_part),
-        autoescape=True,
-        undefined=jinja.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(_part)
     environment.filters.update(FILTERS)
     page: str = environment.get_template("report.html.jinja").render(
         evaluation=evaluation,
@@ -111,6 +104,22 @@ def as_html(evaluation: Evaluation) -> str:
         duplicates=evaluation.manifest.get("duplicates"),
     )
     return page
+
+
+def page_environment(part: Callable[[str], str]) -> Any:
+    """Jinja as every page uses it: all that comes from the user is escaped, an unknown name is an error.
+
+    Args:
+        part: name of a template or style → its text.
+    """
+    jinja = require("jinja2", "train")
+    return jinja.Environment(
+        loader=jinja.FunctionLoader(part),
+        autoescape=True,
+        undefined=jinja.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def _part(name: str) -> str:
