@@ -34,6 +34,10 @@ class TableError(SensoriumError):
     """The table cannot be read, or lacks what the recipe asks of it."""
 
 
+class WeightsError(SensoriumError):
+    """Pretrained weights cannot be found, or are not what they should be."""
+
+
 class CellError(SensoriumError):
     """One cell cannot be read. Raised by a column's `decode` with the cause alone; the loader adds the place.
 

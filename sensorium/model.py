@@ -20,7 +20,7 @@ from sensorium.encoders import ENCODERS
 from sensorium.errors import RecipeError, SensoriumError
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
-from sensorium.recipe import Recipe, parse_recipe
+from sensorium.recipe import Input, Recipe, parse_recipe
 from sensorium.yaml_file import read_yaml
 
 FORMAT = 1
@@ -261,7 +261,7 @@ def _refuse_newer(about: Any, folder: Path) -> None:
 
 def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
     """Unfitted columns of a recipe: for its inputs and for the targets of its outputs."""
-    columns = {name: _column(part.type, part.column) for name, part in recipe.inputs.items()}
+    columns = {name: _column(part, recipe.folder) for name, part in recipe.inputs.items()}
     targets: dict[str, Column] = {
         name: HEADS[config.type].target(config) for name, config in recipe.outputs.items()
     }
@@ -277,7 +277,12 @@ def _new_head(name: str, config: Any, target: Column, fusion: Any) -> nn.Module:
     return head
 
 
-def _column(kind: str, config: Any) -> Column:
-    make: Any = COLUMNS[kind]
-    column: Column = make(config)
+def _column(part: Input, folder: Path) -> Column:
+    """The column that reads an input; a pretrained encoder brings its own."""
+    encoder: Any = ENCODERS[part.type][part.encoder.kind]
+    if hasattr(encoder, "Column"):
+        own: Column = encoder.Column(part.column, part.encoder.weights, folder)
+        return own
+    make: Any = COLUMNS[part.type]
+    column: Column = make(part.column)
     return column

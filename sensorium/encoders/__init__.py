@@ -6,6 +6,7 @@ from typing import Any
 
 from sensorium.encoders.audio import CNNAudio, LSTMAudio, TransformerAudio
 from sensorium.encoders.image import CNNImage, ViTImage
+from sensorium.encoders.pretrained.text import PretrainedText
 from sensorium.encoders.resnet import ResNet18, ResNet34, ResNet50
 from sensorium.encoders.tabular import (
     EmbeddingCategories,
@@ -25,6 +26,7 @@ ENCODERS: dict[str, dict[str, type[Any]]] = {
         "lstm": LSTMText,
         "gru": GRUText,
         "transformer": TransformerText,
+        "pretrained": PretrainedText,
     },
     "image": {
         "cnn": CNNImage,

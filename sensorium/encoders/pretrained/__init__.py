@@ -1,0 +1,1 @@
+"""Encoders from pretrained checkpoints: one module a type of column."""
