@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ from sensorium.data.kept import ROWS_OF_A_BLOCK, KeptCells, KeptTexts, new_kept
 from sensorium.data.media import Media, Source
 from sensorium.data.table import Table
 from sensorium.data.text import TextColumn
+from sensorium.data.turns import Turns
 from sensorium.errors import CellError, SensoriumError, one_line
 
 Rows = npt.NDArray[np.int64]
@@ -128,10 +130,11 @@ class Loader:
             SensoriumError: at the first unreadable cell, where `on_error` is "raise".
         """
         waiting: deque[Future[DecodedBatch]] = deque()
+        turns = Turns(self.threads)
         with ThreadPoolExecutor(self.threads, thread_name_prefix="decode") as pool:
             try:
                 for rows in plan:
-                    waiting.append(pool.submit(self.batch, rows))
+                    waiting.append(pool.submit(turns.take, partial(self.batch, rows)))
                     if len(waiting) > self.threads + 1:
                         yield waiting.popleft().result()
                 while waiting:
