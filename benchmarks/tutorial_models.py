@@ -77,7 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             content["tables"][title], content["bases"][title] = rates(taken, model.rows, TORCH), TORCH
             content["costs"][title] = taken
         content["notes"] |= {f"{name}, {about}": value for about, value in notes.items()}
-    report("tutorial_models", content, chosen.output, began)
+        # After every model: one that needs more memory than there is must not take the others along.
+        report("tutorial_models", content, chosen.output, began)
 
 
 def measure(
