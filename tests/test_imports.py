@@ -18,7 +18,7 @@ from sensorium.config import Config
 
 ROOT = Path(sensorium.__file__).parent
 STAGES = [
-    {"errors", "config"},
+    {"errors", "config", "folders"},
     {"batch", "layers", "weights", "data"},
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "calibration"},
@@ -40,6 +40,7 @@ WITHIN_THEIR_STAGE = {
     "fitting": {"predict", "draft", "evaluation"},
     "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
     "layers": {"batch"},
+    "data": {"weights"},
 }
 """What a part may import of its own stage."""
 
