@@ -1,4 +1,4 @@
-"""Pretrained weights: where a checkpoint comes from, and what its own files say of it. Nothing imports torch."""
+"""Pretrained weights: where they come from, and what a checkpoint says of itself. Nothing imports torch."""
 
 from sensorium.weights.checkpoint import Checkpoint, read_checkpoint
 from sensorium.weights.find import find
