@@ -23,7 +23,7 @@ STAGES = [
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "calibration"},
     {"training"},
-    {"evaluation", "predict", "draft", "check", "fitting"},
+    {"evaluation", "predict", "draft", "needed_weights", "check", "fitting"},
     {"comparison"},
     {"cli"},
 ]
@@ -39,6 +39,7 @@ WITHIN_THEIR_STAGE = {
     "evaluation": {"predict"},
     "fitting": {"predict", "draft", "evaluation"},
     "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
+    "check": {"needed_weights"},
     "layers": {"batch"},
     "data": {"weights"},
 }

@@ -2,5 +2,16 @@
 
 from sensorium.weights.checkpoint import Checkpoint, read_checkpoint
 from sensorium.weights.find import find
+from sensorium.weights.hub import fetch, is_offline
+from sensorium.weights.listing import Entry, describe, weights_here
 
-__all__ = ["Checkpoint", "find", "read_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Entry",
+    "describe",
+    "fetch",
+    "find",
+    "is_offline",
+    "read_checkpoint",
+    "weights_here",
+]

@@ -173,7 +173,9 @@ def _shards(folder: Path, name: str) -> list[str]:
     names = sorted(set(places.values()))
     for one in names:
         if Path(one).name != one or not one.endswith(".safetensors"):
-            raise WeightsError(f"{name}: {folder / INDEX} names {one}, which is no .safetensors file beside it")
+            raise WeightsError(
+                f"{name}: {folder / INDEX} names {one}, which is no .safetensors file beside it"
+            )
     return names
 
 

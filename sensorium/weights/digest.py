@@ -23,8 +23,23 @@ def file_digest(path: Path) -> str:
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     with suppress(OSError):  # a cache that cannot be written costs time at the next start, no more
-        _keep(kept, digest)
+        write_whole(kept, digest)
     return digest
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes beside the place and moves over, so that other processes see all of the text or none.
+
+    Raises:
+        OSError: when it cannot be written; nothing is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _kept(path: Path) -> Path:
@@ -34,10 +49,3 @@ def _kept(path: Path) -> Path:
     identity = f"{path}\n{status.st_size}\n{status.st_mtime_ns}"
     name = hashlib.sha256(os.fsencode(identity)).hexdigest()
     return default_folder() / "weights" / "digests" / name
-
-
-def _keep(kept: Path, digest: str) -> None:
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    beside = kept.with_name(f"{kept.name}.{uuid.uuid4().hex}")
-    beside.write_text(digest, encoding="ascii")
-    beside.replace(kept)

@@ -23,7 +23,9 @@ class Header(NamedTuple):
     def parameters(self) -> int:
         """How many floating-point numbers the file holds."""
         return sum(
-            math.prod(shape) for name, shape in self.shapes.items() if self.dtypes[name].startswith(("F", "BF"))
+            math.prod(shape)
+            for name, shape in self.shapes.items()
+            if self.dtypes[name].startswith(("F", "BF"))
         )
 
 
@@ -47,7 +49,9 @@ def read_header(path: Path) -> Header:
     except OSError as error:
         raise WeightsError(f"{path} cannot be read ({error.strerror})") from None
     except (ValueError, TypeError, KeyError, AttributeError, IndexError):
-        raise WeightsError(f"{path} is damaged: its header is no safetensors header; fetch it again") from None
+        raise WeightsError(
+            f"{path} is damaged: its header is no safetensors header; fetch it again"
+        ) from None
     announced, size = _LENGTH_BYTES + length + end, path.stat().st_size
     if size != announced:
         raise WeightsError(f"{path} is damaged: {size:,} bytes in place of {announced:,}; fetch it again")

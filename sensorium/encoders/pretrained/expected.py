@@ -12,7 +12,9 @@ from torch import Tensor
 from sensorium.errors import WeightsError, require
 
 
-def check_tensors(tensors: Mapping[str, Tensor], architecture: str, config: dict[str, Any], path: Path) -> None:
+def check_tensors(
+    tensors: Mapping[str, Tensor], architecture: str, config: dict[str, Any], path: Path
+) -> None:
     """Compares names and shapes with the parameters of a class of transformers, tied ones counted once.
 
     Args:
