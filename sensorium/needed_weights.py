@@ -54,25 +54,28 @@ def check_weights(recipe: Recipe, say: Say) -> None:
         say("ok    weights: every encoder starts from scratch; nothing is fetched")
     for entry in entries:
         users = ", ".join(name for name, weights in needed_weights(recipe).items() if weights == entry.id)
-        say(f"ok    weights: {users} from {', '.join([entry.id, *_words(entry)])}")
+        where, size, parameters, dtype, licence = _words(entry)
+        say(
+            f"ok    weights: {users} from {entry.id} ({where}, {size}, {parameters} parameters, {dtype}, "
+            f"licence {licence})"
+        )
 
 
 def print_weights(entries: Sequence[Entry], console: Console) -> None:
     """A table, one checkpoint a row."""
     table = Table(box=None, pad_edge=False)
-    for name in ("id", "where"):
-        table.add_column(name, overflow="fold")
-    for name in ("size", "parameters"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("dtype", "licence"):
-        table.add_column(name)
+    table.add_column("id", overflow="fold")
+    table.add_column("where", overflow="fold")
+    table.add_column("size", justify="right", no_wrap=True)
+    table.add_column("parameters", justify="right", no_wrap=True)
+    table.add_column("dtype", no_wrap=True)
+    table.add_column("licence", no_wrap=True)
     for entry in entries:
-        where, size, parameters, dtype, licence = _words(entry)
-        table.add_row(entry.id, where, size, parameters, dtype, licence)
+        table.add_row(entry.id, *_words(entry))
     console.print(table, markup=False)
 
 
 def _words(entry: Entry) -> list[str]:
-    size = "size unknown" if entry.size is None else f"{entry.size / _MEGABYTE:,.1f} MB"
-    count = "" if entry.parameters is None else f"{entry.parameters / 1e6:,.1f} M parameters"
+    size = "" if entry.size is None else f"{entry.size / _MEGABYTE:,.1f} MB"
+    count = "" if entry.parameters is None else f"{entry.parameters / 1e6:,.1f} M"
     return [entry.where, size, count, entry.dtype, entry.licence]

@@ -30,7 +30,7 @@ class Checkpoint:
         pooling: how tokens become one vector (1_Pooling/config.json); empty where nothing is said.
         tokenizer: the text of tokenizer.json; "" where there is none.
         files: the weights; empty where a saved model holds them.
-        kept_digest: what `digest` was when a model was saved; "" before.
+        sha256: what `digest` was when a model was saved, which holds the weights itself; "" before.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Checkpoint:
     pooling: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
     files: tuple[Path, ...] = ()
-    kept_digest: str = ""
+    sha256: str = ""
 
     @cached_property
     def digest(self) -> str:
@@ -50,8 +50,8 @@ class Checkpoint:
         Raises:
             OSError: when a file cannot be read.
         """
-        if self.kept_digest:
-            return self.kept_digest
+        if self.sha256:
+            return self.sha256
         said = [self.config, self.processor, self.pooling, self.tokenizer]
         weights = [file_digest(path) for path in self.files]
         return hashlib.sha256(json.dumps([weights, said], sort_keys=True).encode()).hexdigest()
@@ -64,7 +64,7 @@ class Checkpoint:
             "processor": self.processor,
             "pooling": self.pooling,
             "tokenizer": self.tokenizer,
-            "kept_digest": self.digest,
+            "sha256": self.digest,
         }
 
     @classmethod
@@ -183,8 +183,8 @@ def _no_weights(folder: Path, name: str, names: list[str]) -> str:
     pickled = [one for one in names if one.endswith(_PICKLED)]
     if pickled:
         return (
-            f"{name}: {folder} holds its weights as {pickled[0]} alone, a pickle, which can run code when it is "
-            "opened; take a checkpoint with .safetensors files"
+            f"{name}: {folder} holds its weights as {pickled[0]} alone, a pickle, which can run code when "
+            "it is opened; take a checkpoint with .safetensors files"
         )
     return f"{name}: {folder} holds no .safetensors file; fetch the checkpoint again"
 
@@ -196,6 +196,6 @@ def _refuse_code(config: dict[str, Any], name: str) -> None:
     known = require("transformers.models.auto.configuration_auto", "weights").CONFIG_MAPPING_NAMES
     if config.get("model_type") not in known:
         raise WeightsError(
-            f"{name}: its architecture, {config.get('model_type')}, is code that comes with the weights, and such "
-            "code is never run; take a checkpoint of an architecture that transformers knows"
+            f"{name}: its architecture, {config.get('model_type')}, is code that comes with the weights, and "
+            "is never run; take a checkpoint of an architecture that transformers knows"
         )

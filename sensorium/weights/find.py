@@ -41,7 +41,7 @@ def find(weights: str, base: Path) -> Checkpoint:
         base: what a relative folder starts from.
 
     Raises:
-        WeightsError: when it is nowhere, or is not what it should be; says where it was looked for and what to do.
+        WeightsError: when it is nowhere, or is not what it should be; says where it was looked for.
         MissingPackage: where a package is needed to read it.
     """
     place = locate(weights, base)
@@ -129,8 +129,8 @@ def _refuse_to_guess(weights: str, base: Path) -> None:
     if snapshot is not None:
         read_checkpoint(snapshot, weights)
     raise WeightsError(
-        f"{weights} is not here: no folder {base / weights}, nothing in {hub.cache_folder()}, no package, and the "
-        f"network is not used (--offline){_suggestion(weights)}"
+        f"{weights} is not here: no folder {base / weights}, nothing in {hub.cache_folder()}, no package, and "
+        f"the network is not used (--offline){_suggestion(weights)}"
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sensorium.errors import WeightsError
+from sensorium.errors import WeightsError, require
 from sensorium.weights.checkpoint import INDEX
 
 OFFLINE_VARIABLES = ("SENSORIUM_OFFLINE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
@@ -28,7 +28,7 @@ DESCRIPTIONS = (
     "README.md",
     INDEX,
 )
-"""All that is fetched beside weights: descriptions, and the page that names the licence; no code, no pickles."""
+"""What is fetched beside weights: descriptions, and the page that names the licence; no code, no pickles."""
 
 _ID = re.compile(r"[\w.-]+(/[\w.-]+)?(@[\w./-]+)?", re.ASCII)
 
@@ -114,7 +114,7 @@ def look_up(weights: str) -> Offer:
 
 
 def fetch(weights: str, say: Callable[[str], None] | None = None) -> Path:
-    """Brings a checkpoint into the hub's cache: JSON and safetensors alone; what is there is not fetched again.
+    """Brings a checkpoint into the hub's cache: descriptions and safetensors; what is there stays.
 
     Args:
         weights: an id.
@@ -152,17 +152,15 @@ def _wanted(names: list[str]) -> list[str]:
 @contextmanager
 def _errors(weights: str) -> Iterator[None]:
     """What the hub and the network answer, in the user's words."""
-    import httpx
-    from huggingface_hub import errors
-
+    errors = require("huggingface_hub.errors", "weights")
+    name = weights.partition("@")[0]
     if is_offline():
         raise WeightsError(f"{weights} is not here, and the network is not used (--offline)")
     try:
         yield
     except errors.GatedRepoError:
         raise WeightsError(
-            f"{weights}: its owner asks for consent; agree on https://huggingface.co/{weights.partition('@')[0]}, "
-            "then give HF_TOKEN"
+            f"{weights}: its owner asks for consent; give it on https://huggingface.co/{name}, then set HF_TOKEN"
         ) from None
     except errors.RevisionNotFoundError:
         raise WeightsError(f"{weights}: the hub has no such revision") from None
@@ -170,9 +168,9 @@ def _errors(weights: str) -> Iterator[None]:
         raise WeightsError(
             f"{weights}: the hub knows no such id, or it is private and needs HF_TOKEN"
         ) from None
-    except (OSError, httpx.HTTPError, errors.FileMetadataError) as error:
+    except (OSError, errors.HTTPError) as error:
         first = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise WeightsError(
             f"{weights} is not here, and the hub cannot be reached ({first}); "
-            "name a folder beside the recipe, or fetch it first, where there is a network: sensorium weights RECIPE --fetch"
+            "name a folder beside the recipe, or fetch it before, with a network: sensorium weights RECIPE --fetch"
         ) from None

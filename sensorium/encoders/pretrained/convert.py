@@ -23,9 +23,9 @@ from sensorium.weights.safetensors_header import read_header
 def safetensors_files(checkpoint: Checkpoint) -> tuple[Path, ...]:
     """The weights of a checkpoint as safetensors; those of another format are converted at the first call.
 
-    A converted file lies in the cache folder under the sha256 of its source, so another source never meets it.
-    A kill leaves no file there but a whole one. Names of tensors are those of the checkpoint on the hub; those
-    of a .pth stay as they are.
+    A converted file lies in the cache folder under the sha256 of its source, so another source never meets
+    it, and a kill leaves no file there but a whole one. Tensors have the names that they have on the hub;
+    those of a .pth keep theirs.
 
     Raises:
         WeightsError: when a file is damaged, does not fit the architecture, or cannot be written.
@@ -100,6 +100,6 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def _unpickling_error() -> type[Exception]:
-    from pickle import UnpicklingError  # noqa: S403 - the error alone; torch raises it of what it refuses
+    from pickle import UnpicklingError
 
     return UnpicklingError

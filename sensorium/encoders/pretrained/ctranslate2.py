@@ -42,7 +42,7 @@ _NAMES = (
 )
 """A name of the file becomes transformers' by all of these, one after the other."""
 
-# CTranslate2 stacks projections of the same input: of itself (query, key, value), of the encoder (key, value).
+# CTranslate2 stacks projections of one input: of itself (query, key, value), of the encoder (key, value).
 _STACKED = {
     "self_attn/linear_0": ("q_proj", "k_proj", "v_proj"),
     "self_attn/linear_1": ("out_proj",),

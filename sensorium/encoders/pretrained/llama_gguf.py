@@ -72,7 +72,7 @@ def _heads(name: str, config: dict[str, Any]) -> int:
 
 
 def _in_halves(values: Tensor, heads: int) -> Tensor:
-    """GGUF turns the pairs (0, 1), (2, 3), ... of a head, transformers i and i + half: the rows change places."""
+    """GGUF turns the pairs (0, 1), (2, 3), ... of a head, transformers i and i + half: rows change places."""
     if heads == 0:
         return values
-    return values.unflatten(0, (heads, -1, 2)).transpose(1, 2).reshape_as(values)
+    return values.reshape(heads, -1, 2, values.shape[1]).transpose(1, 2).reshape_as(values)
