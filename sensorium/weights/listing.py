@@ -40,7 +40,7 @@ class Entry(NamedTuple):
 
 
 def weights_here() -> list[Entry]:
-    """The checkpoints on this machine that a recipe can name: those of packages, then those of the hub's cache.
+    """The checkpoints on this machine that a recipe can name: of packages, then of the hub's cache.
 
     Raises:
         WeightsError: when a file of the cache is damaged.
