@@ -120,8 +120,8 @@ def _refuse_to_guess(weights: str, base: Path) -> None:
     """Ends the search where the hub would not help, or may not be asked.
 
     Raises:
-        WeightsError: where `weights` is no id; else where it is in a package, in part in the cache, or nowhere
-            while the network is not used.
+        WeightsError: where `weights` is no id; without the network, where it is in a package that is not
+            installed, in part in the cache, or nowhere.
     """
     if weights.startswith((".", "/", "~")) or not hub.is_id(weights):
         raise WeightsError(f"{weights}: no such folder ({base / Path(weights).expanduser()})")
@@ -133,8 +133,8 @@ def _refuse_to_guess(weights: str, base: Path) -> None:
     if snapshot is not None:
         read_checkpoint(snapshot, weights)
     raise WeightsError(
-        f"{weights} is not here: no folder {base / weights}, nothing in {hub.cache_folder()}, no package, and "
-        f"the network is not used (--offline){_suggestion(weights)}"
+        f"{weights} is not here: no folder {base / weights}, nothing in {hub.cache_folder()}, no package, "
+        f"and the network is not used (--offline){_suggestion(weights)}"
     )
 
 

@@ -68,14 +68,14 @@ WEIGHTS: tuple[Case, ...] = (
         "pickles alone",
         named("mine", {"config.json": BERT, "pytorch_model.bin": b"\x80\x02"}),
         BRING,
-        "mine: … holds its weights as pytorch_model.bin alone, a pickle, which can run code when it is opened; "
-        "take a checkpoint with .safetensors files",
+        "mine: … holds its weights as pytorch_model.bin alone, a pickle, which can run code when it is "
+        "opened; take a checkpoint with .safetensors files",
     ),
     Case(
         "weights cut short",
         named("mine", {"config.json": BERT, "model.safetensors": TENSORS[:-4]}),
         BRING,
-        f"…/model.safetensors is damaged: {len(TENSORS) - 4} bytes in place of {len(TENSORS)}; fetch it again",
+        f"…/model.safetensors is damaged: {len(TENSORS) - 4} bytes in place of {len(TENSORS)}; fetch it …",
     ),
     Case(
         "weights that are a page of the hub's",
