@@ -12,6 +12,7 @@ import torch
 
 from sensorium.data.loader import Rows
 from sensorium.errors import CellError, SensoriumError
+from sensorium.needed_weights import check_weights
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, prepare
 from sensorium.recipe import read_recipe
 from sensorium.training.machine import (
@@ -29,7 +30,7 @@ _SHOWN = 5
 
 
 def check_recipe(path: Path, sample: int, say: Say) -> bool:
-    """Checks schema, table, files, media, targets, sizes, memory, weights and disk, one line each.
+    """Checks schema, weights, table, files, media, targets, sizes, memory and disk, one line each.
 
     Args:
         path: of the recipe.
@@ -45,6 +46,7 @@ def check_recipe(path: Path, sample: int, say: Say) -> bool:
     """
     recipe = read_recipe(path)
     say(f"ok    recipe: {len(recipe.inputs)} inputs, {recipe.fusion.kind}, {len(recipe.outputs)} outputs")
+    check_weights(recipe, say)
     prepared = prepare(recipe)
     check_target_known(prepared)
     check_inputs_readable(prepared)
@@ -56,7 +58,6 @@ def check_recipe(path: Path, sample: int, say: Say) -> bool:
     fine = _check_files(prepared, say)
     fine &= _check_cells(prepared, sample, say)
     fine &= _check_model(prepared, say)
-    say("ok    weights: every encoder starts from scratch; nothing is fetched")
     return _check_disk(say) and fine
 
 

@@ -229,6 +229,34 @@ def predict(
     typer.echo(f"wrote {rows} rows to {output}")
 
 
+@app.command()
+def weights(
+    recipe: Annotated[
+        Path | None, typer.Argument(help="recipe.yaml; without one, all that is on this machine")
+    ] = None,
+    bring: Annotated[
+        bool, typer.Option("--fetch", help="bring what the recipe needs and is not here")
+    ] = False,
+) -> None:
+    """List pretrained weights: where they are, size, parameters, licence."""
+    from rich.console import Console
+
+    from sensorium.errors import RecipeError
+    from sensorium.needed_weights import describe_needed, fetch_needed, print_weights
+    from sensorium.recipe import read_recipe
+    from sensorium.weights import weights_here
+
+    if recipe is None:
+        if bring:
+            raise RecipeError("--fetch needs a recipe, whose weights are then fetched")
+        print_weights(weights_here(), Console())
+        return
+    chosen = read_recipe(recipe)
+    if bring:
+        fetch_needed(chosen, typer.echo)
+    print_weights(describe_needed(chosen), Console())
+
+
 def _refuse_to_overwrite(path: Path, force: bool) -> None:
     from sensorium.errors import SensoriumError
 
@@ -262,8 +290,13 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="show the version")
     ] = False,
+    offline: Annotated[
+        bool, typer.Option("--offline", help="fetch nothing: weights are on this machine, or an error")
+    ] = False,
 ) -> None:
     """Runs before every verb."""
+    if offline:
+        os.environ.update(SENSORIUM_OFFLINE="1", HF_HUB_OFFLINE="1")  # read when huggingface_hub is imported
 
 
 def main(arguments: list[str] | None = None) -> Any:

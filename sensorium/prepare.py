@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sensorium.data.cache import Cache, default_folder
+from sensorium.data.cache import Cache
 from sensorium.data.duplicates import DuplicateReport, duplicates
 from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns
 from sensorium.data.media import Media
@@ -16,6 +16,7 @@ from sensorium.data.split import split
 from sensorium.data.table import Table, read_table
 from sensorium.data.tabular import CategoryColumn
 from sensorium.errors import SensoriumError, TableError
+from sensorium.folders import default_folder
 from sensorium.model import Model, new_columns
 from sensorium.recipe import Recipe
 from sensorium.sections import DataConfig

@@ -26,6 +26,7 @@ from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
 from tests.bad_inputs.tables import ODD as ODD_TABLES
 from tests.bad_inputs.tables import TABLES
+from tests.bad_inputs.weights import WEIGHTS
 
 pytestmark = pytest.mark.usefixtures("_no_drawing")
 BEFORE, AFTER = cells.row(0), cells.row(3)
@@ -168,7 +169,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("case", [*RECIPES, *TABLES, *ODD_TABLES], ids=title)
+@pytest.mark.parametrize("case", [*RECIPES, *TABLES, *ODD_TABLES, *WEIGHTS], ids=title)
 def test_a_bad_recipe_or_table_is_one_line(
     here: Path, capsys: pytest.CaptureFixture[str], case: Case
 ) -> None:

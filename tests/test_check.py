@@ -38,10 +38,10 @@ def test_all_is_well(folder: Path) -> None:
     assert fine
     assert [line.split(":")[0] for line in said] == [
         f"ok    {part}"
-        for part in ("recipe", "table", "files", "cells", "model", "memory", "weights", "disk")
+        for part in ("recipe", "weights", "table", "files", "cells", "model", "memory", "disk")
     ]
-    assert "40 rows (24 train, 8 validation, 8 test)" in said[1]
-    assert "40 named, all there" in said[2]
+    assert "40 rows (24 train, 8 validation, 8 test)" in said[2]
+    assert "40 named, all there" in said[3]
     assert not (folder / "runs").exists()
 
 

@@ -18,12 +18,12 @@ from sensorium.config import Config
 
 ROOT = Path(sensorium.__file__).parent
 STAGES = [
-    {"errors", "config"},
+    {"errors", "config", "folders"},
     {"batch", "layers", "weights", "data"},
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "calibration"},
     {"training"},
-    {"evaluation", "predict", "draft", "check", "fitting"},
+    {"evaluation", "predict", "draft", "needed_weights", "check", "fitting"},
     {"comparison"},
     {"cli"},
 ]
@@ -39,7 +39,9 @@ WITHIN_THEIR_STAGE = {
     "evaluation": {"predict"},
     "fitting": {"predict", "draft", "evaluation"},
     "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
+    "check": {"needed_weights"},
     "layers": {"batch"},
+    "data": {"weights"},
 }
 """What a part may import of its own stage."""
 

@@ -211,11 +211,6 @@ class Cache:
             return self._place(place_key)
 
 
-def default_folder() -> Path:
-    """Where files are kept unless a recipe says otherwise: $SENSORIUM_CACHE, else ~/.cache/sensorium."""
-    return Path(os.environ.get("SENSORIUM_CACHE") or Path.home() / ".cache" / "sensorium")
-
-
 class _Place(NamedTuple):
     """Where a line stands that says where an array is.
 

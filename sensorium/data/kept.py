@@ -10,10 +10,10 @@ import weakref
 import numpy as np
 import numpy.typing as npt
 
-from sensorium.data.cache import default_folder
 from sensorium.data.column import Array, Cells, Column
 from sensorium.data.tabular import CategoriesColumn, CategoryColumn, NumberColumn
 from sensorium.data.text import TextColumn
+from sensorium.folders import default_folder
 
 Rows = npt.NDArray[np.int64]
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
-from sensorium.data.cache import default_folder
+from sensorium.folders import default_folder
 
 IN_MEMORY = 16 * 1024**2
 """Bytes of a table that is held in memory; larger ones are written to disk and mapped."""

@@ -1,6 +1,17 @@
-"""Pretrained weights: where a checkpoint comes from, and what its own files say. Nothing imports torch."""
+"""Pretrained weights: where they come from, and what a checkpoint says of itself. Nothing imports torch."""
 
 from sensorium.weights.checkpoint import Checkpoint, read_checkpoint
 from sensorium.weights.find import find
+from sensorium.weights.hub import fetch, is_offline
+from sensorium.weights.listing import Entry, describe, weights_here
 
-__all__ = ["Checkpoint", "find", "read_checkpoint"]
+__all__ = [
+    "Checkpoint",
+    "Entry",
+    "describe",
+    "fetch",
+    "find",
+    "is_offline",
+    "read_checkpoint",
+    "weights_here",
+]

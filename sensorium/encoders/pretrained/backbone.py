@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sensorium.encoders.pretrained.convert import safetensors_files
 from sensorium.errors import require
 from sensorium.weights import Checkpoint
 
@@ -19,6 +20,6 @@ def load_backbone(checkpoint: Checkpoint) -> Any:
     transformers = require("transformers", "weights")
     config = transformers.AutoConfig.for_model(**checkpoint.config)
     backbone = transformers.AutoModel.from_config(config)
-    for path in checkpoint.files:
+    for path in safetensors_files(checkpoint):
         backbone.load_state_dict(load_file(path), strict=False)
     return backbone.eval().requires_grad_(False)
