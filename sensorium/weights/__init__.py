@@ -2,5 +2,6 @@
 
 from sensorium.weights.checkpoint import Checkpoint, read_checkpoint
 from sensorium.weights.find import find
+from sensorium.weights.modality import refuse_other_modality
 
-__all__ = ["Checkpoint", "find", "read_checkpoint"]
+__all__ = ["Checkpoint", "find", "read_checkpoint", "refuse_other_modality"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ class Checkpoint:
         processor: how pictures, frames or sounds are prepared (preprocessor_config.json); empty for text.
         pooling: how tokens become one vector (1_Pooling/config.json); empty where nothing is said.
         tokenizer: the text of tokenizer.json; "" where there is none.
+        prompts: what may stand in front of a text (config_sentence_transformers.json); empty where nothing is said.
         files: the weights; empty where a saved model holds them.
+        sha256: of the weights, where they are not in `files`.
     """
 
     name: str
@@ -28,7 +32,20 @@ class Checkpoint:
     processor: dict[str, Any] = field(default_factory=dict)
     pooling: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
+    prompts: dict[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    sha256: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights, in hexadecimal: it names the features that were computed with them."""
+        if not self.files:
+            return self.sha256
+        digest = hashlib.sha256()
+        for path in self.files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
     def state(self) -> dict[str, Any]:
         """What a saved model keeps beside the weights, as JSON types."""
@@ -38,6 +55,8 @@ class Checkpoint:
             "processor": self.processor,
             "pooling": self.pooling,
             "tokenizer": self.tokenizer,
+            "prompts": self.prompts,
+            "sha256": self.digest,
         }
 
     @classmethod
@@ -62,8 +81,15 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
         processor=_json(folder / "preprocessor_config.json", name, needed=False),
         pooling=_json(folder / "1_Pooling" / "config.json", name, needed=False),
         tokenizer=tokenizer.read_text(encoding="utf-8") if tokenizer.exists() else "",
+        prompts=_prompts(folder / "config_sentence_transformers.json", name),
         files=files,
     )
+
+
+def _prompts(path: Path, name: str) -> dict[str, Any]:
+    """Of the file, the prompts and the name of the one that is used where none is asked for."""
+    content = _json(path, name, needed=False)
+    return {key: content[key] for key in ("prompts", "default_prompt_name") if content.get(key)}
 
 
 def _json(path: Path, name: str, needed: bool = True) -> dict[str, Any]:

@@ -34,7 +34,7 @@ AUGMENT = SimpleNamespace(
 COLUMNS = {
     "text": SimpleNamespace(vocabulary_size=30, config=SimpleNamespace(length=16)),
     "image": SimpleNamespace(config=SimpleNamespace(size=[32, 40], augment=AUGMENT)),
-    "audio": SimpleNamespace(config=SimpleNamespace(rate=8000)),
+    "audio": SimpleNamespace(rate=8000),
     "video": SimpleNamespace(config=SimpleNamespace(size=16, augment=AUGMENT, frames=5)),
     "number": SimpleNamespace(),
     "category": SimpleNamespace(size=7),
