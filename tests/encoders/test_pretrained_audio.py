@@ -54,7 +54,9 @@ def sounds(rate: int, *seconds: float) -> list[Samples]:
     """A tone that slides upwards in noise, and for the others a part of it."""
     generator = np.random.default_rng(0)
     moments = np.arange(round(max(seconds) * rate)) / rate
-    whole = 0.3 * np.sin(2 * np.pi * (200 + 800 * moments) * moments) + 0.02 * generator.normal(size=len(moments))
+    whole = 0.3 * np.sin(2 * np.pi * (200 + 800 * moments) * moments) + 0.02 * generator.normal(
+        size=len(moments)
+    )
     return [whole[: round(one * rate)].astype(np.float32) for one in seconds]
 
 
@@ -71,7 +73,11 @@ def raw(parts: list[Samples], extra: int = 0, rubbish: float = 0.0) -> Raw:
 def processed(folder: Path, part: Samples, rate: int) -> Any:
     """What the checkpoint's own feature extractor makes of one sound."""
     extractor = transformers.AutoFeatureExtractor.from_pretrained(folder)
-    options = {} if rate == 48000 or extractor.__class__.__name__ != "Wav2Vec2FeatureExtractor" else {"padding": True}
+    options = (
+        {}
+        if rate == 48000 or extractor.__class__.__name__ != "Wav2Vec2FeatureExtractor"
+        else {"padding": True}
+    )
     return extractor(part, sampling_rate=rate, return_tensors="pt", **options)
 
 
@@ -143,7 +149,9 @@ def test_padding_and_neighbours_change_nothing(folders: dict[str, Path], name: s
     longer = one(raw(parts, extra=777, rubbish=float("nan")))
 
     assert longer.mask.sum(dim=1).tolist() == together.mask.sum(dim=1).tolist()
-    torch.testing.assert_close(longer.values[longer.mask], together.values[together.mask], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        longer.values[longer.mask], together.values[together.mask], atol=1e-5, rtol=1e-4
+    )
     for row, part in enumerate(parts):
         alone = one(raw([part]))
         ours = together.values[row][together.mask[row]]
@@ -214,7 +222,9 @@ def test_another_rate_or_loudness_is_refused(folders: dict[str, Path]) -> None:
 def test_a_checkpoint_of_text_is_refused(tmp_path: Path) -> None:
     folder = made_checkpoint(tmp_path / "made", "bert")
 
-    with pytest.raises(WeightsError, match=r"a checkpoint of text \(model_type bert\), not of audio; name one of"):
+    with pytest.raises(
+        WeightsError, match=r"a checkpoint of text \(model_type bert\), not of audio; name one of"
+    ):
         encoder(folder)
 
 

@@ -44,13 +44,12 @@ class PretrainedAudio(nn.Module):
 
     def __init__(self, config: PretrainedAudioConfig, column: PretrainedAudioColumn) -> None:
         super().__init__()
-        checkpoint = column.checkpoint
+        checkpoint, settings = column.checkpoint, column.config
         self.front = new_front(checkpoint)
         self.backbone = load_backbone(checkpoint)
         self.dim = self.backbone.config.hidden_size
         self.pool = "mean" if config.pool == "auto" else config.pool
         self.frozen = config.tune == "frozen"
-        settings = column.config
         self._made_with = f"{checkpoint.digest} {settings.rate} {settings.seconds} {settings.part}"
 
     def forward(self, raw: Raw) -> Tokens:
@@ -120,7 +119,9 @@ def _hear_wave(backbone: Any, front: nn.Module, samples: Tensor, lengths: Tensor
     if config.feat_extract_norm == "group":
         states = _each_length(backbone, values, lengths)
     else:
-        states = backbone(values, attention_mask=_within(values.shape[1], lengths, 1).long()).last_hidden_state
+        states = backbone(
+            values, attention_mask=_within(values.shape[1], lengths, 1).long()
+        ).last_hidden_state
     return _Heard(states, _within(states.shape[1], counts, 1), states[:, 0])
 
 

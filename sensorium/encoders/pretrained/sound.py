@@ -34,7 +34,9 @@ class WhisperMel(nn.Module):
         super().__init__()
         self.size, self.hop = processor["n_fft"], processor["hop_length"]
         self.samples = processor["chunk_length"] * processor["sampling_rate"]
-        bands = _mel(processor, self.size, processor["feature_size"], 0.0, 8000.0, norm="slaney", mel_scale="slaney")
+        bands = _mel(
+            processor, self.size, processor["feature_size"], 0.0, 8000.0, norm="slaney", mel_scale="slaney"
+        )
         self.register_buffer("bands", bands, persistent=False)
 
     bands: Tensor
@@ -80,7 +82,9 @@ class KaldiFilters(nn.Module):
         before = torch.cat([frames[..., :1], frames[..., :-1]], dim=2)
         spectrum = torch.fft.rfft((frames - _PREEMPHASIS * before) * self.window, n=_KALDI_SIZE)
         values = (spectrum.abs().square() @ self.bands).clamp(min=KALDI_LEAST_POWER).log()
-        last_whole = (lengths - _KALDI_WINDOW).clamp(min=0) // KALDI_HOP  # a shorter sound still has one frame
+        last_whole = (lengths - _KALDI_WINDOW).clamp(
+            min=0
+        ) // KALDI_HOP  # a shorter sound still has one frame
         real = torch.arange(self.frames, device=values.device) <= last_whole.unsqueeze(1)
         values = where_real(values, real)
         return {"input_values": (values - self.mean) / (2 * self.deviation) if self.normalised else values}
@@ -136,6 +140,10 @@ class Wave(nn.Module):
         return {"input_values": centred / (variance + 1e-7).sqrt()}
 
 
+_USUAL = {"wav2vec2": "Wav2Vec2FeatureExtractor", "hubert": "Wav2Vec2FeatureExtractor"}
+"""model_type → how sounds are prepared where an old preprocessor_config.json does not say."""
+
+
 def new_front(checkpoint: Checkpoint) -> nn.Module:
     """What prepares sounds as the checkpoint's preprocessor_config.json says.
 
@@ -146,7 +154,7 @@ def new_front(checkpoint: Checkpoint) -> nn.Module:
         WeightsError: when it is of a kind that is not known here, or lacks a setting.
     """
     processor = checkpoint.processor
-    kind = processor.get("feature_extractor_type")
+    kind = processor.get("feature_extractor_type") or _USUAL.get(checkpoint.config.get("model_type", ""))
     try:
         if kind == "WhisperFeatureExtractor":
             return WhisperMel(processor)
