@@ -62,7 +62,12 @@ class AudioColumn(Column):
     media: ClassVar[bool] = True
 
     def __init__(self, config: AudioConfig) -> None:
-        self.config = config
+        self._said = config
+
+    @property
+    def config(self) -> AudioConfig:
+        """What the recipe says."""
+        return self._said
 
     @property
     def rate(self) -> int:

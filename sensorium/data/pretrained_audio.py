@@ -34,7 +34,8 @@ class PretrainedAudioColumn(AudioColumn):
     def __init__(self, config: AudioConfig, weights: str, base: Path) -> None:
         if config.loudness not in (None, AudioConfig().loudness):
             raise RecipeError("loudness: pretrained weights hear sounds as recorded; leave it out")
-        self._said, self._weights, self._base = config, weights, base
+        super().__init__(config)
+        self._weights, self._base = weights, base
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
@@ -52,8 +53,8 @@ class PretrainedAudioColumn(AudioColumn):
         rate = self.checkpoint.processor.get("sampling_rate")
         if not isinstance(rate, int):
             raise WeightsError(
-                f"{self._weights}: preprocessor_config.json is missing or gives no sampling_rate, so sound cannot "
-                "be prepared; fetch the checkpoint again"
+                f"{self._weights}: preprocessor_config.json is missing or gives no sampling_rate, so sound "
+                "cannot be prepared; fetch the checkpoint again"
             )
         if self._said.rate not in (None, rate):
             raise RecipeError(f"rate: {self._weights} was made for {rate} Hz; leave it out")
@@ -68,7 +69,7 @@ class PretrainedAudioColumn(AudioColumn):
 
 
 def _longest(processor: dict[str, Any]) -> float:
-    """Seconds that a checkpoint hears at once: 30 for Whisper, about 10 for AST and CLAP; wav2vec 2.0 has no end."""
+    """Seconds that a checkpoint hears at once: 30 for Whisper, some 10 for AST and CLAP, else without end."""
     if "chunk_length" in processor:
         return float(processor["chunk_length"])
     if "max_length_s" in processor:

@@ -56,7 +56,7 @@ class PretrainedTextColumn(TextColumn):
 
     @cached_property
     def prefix(self) -> str:
-        """What is put in front of every text: of the recipe, else what the checkpoint uses where none is named."""
+        """What is put in front of every text: the recipe's, else what the checkpoint asks for, if any."""
         if self.config.prefix is not None:
             return self.config.prefix
         said = self.checkpoint.prompts

@@ -80,8 +80,8 @@ class TextConfig(ColumnConfig):
     min_count: int = Field(2, ge=1, description="tokenizer word: rarer words are unknown")
     prefix: str | None = Field(
         None,
-        description="pretrained weights: put in front of every text, such as 'query: ' for E5; default: what the "
-        "weights say they want, else nothing",
+        description="pretrained weights: put in front of every text, such as 'query: ' for E5; default: what "
+        "the weights say they want, else nothing",
     )
 
 

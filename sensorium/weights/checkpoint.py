@@ -1,4 +1,4 @@
-"""What a checkpoint's own files say: its architecture, how its inputs are prepared, and where its weights lie."""
+"""What a checkpoint's files say: its architecture, how its inputs are prepared, where its weights lie."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Checkpoint:
         processor: how pictures, frames or sounds are prepared (preprocessor_config.json); empty for text.
         pooling: how tokens become one vector (1_Pooling/config.json); empty where nothing is said.
         tokenizer: the text of tokenizer.json; "" where there is none.
-        prompts: what may stand in front of a text (config_sentence_transformers.json); empty where nothing is said.
+        prompts: what may stand in front of a text (config_sentence_transformers.json); empty where nothing
+            is said.
         files: the weights; empty where a saved model holds them.
         sha256: of the weights, where they are not in `files`.
     """

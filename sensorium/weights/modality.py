@@ -46,7 +46,7 @@ def refuse_other_modality(checkpoint: Checkpoint, *wanted: str) -> Checkpoint:
     found = next((type_ for type_, kinds in MODALITIES.items() if kind in kinds), None)
     if found is not None and found not in wanted:
         raise WeightsError(
-            f"{checkpoint.name}: a checkpoint of {found} (model_type {kind}), not of {wanted[0]}; name one of "
-            f"{wanted[0]}, such as {_EXAMPLES[wanted[0]]}, or give the column type {found}"
+            f"{checkpoint.name}: a checkpoint of {found} (model_type {kind}), not of {wanted[0]}; name one "
+            f"of {wanted[0]}, such as {_EXAMPLES[wanted[0]]}, or give the column type {found}"
         )
     return checkpoint

@@ -44,7 +44,7 @@ COLUMNS = {
     "categories": SimpleNamespace(size=7),
 }
 PRETRAINED = {"text": "bert", "audio": "wav2vec2"}
-"""Type of column → the architecture of its tiny random checkpoint; tests of each type go through the others."""
+"""Type of column → the architecture of its tiny random checkpoint; each type's own tests have all."""
 ROWS = 3
 
 

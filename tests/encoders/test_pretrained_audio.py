@@ -213,7 +213,7 @@ def test_the_column_hears_as_the_checkpoint_does(folders: dict[str, Path]) -> No
 
 def test_another_rate_or_loudness_is_refused(folders: dict[str, Path]) -> None:
     assert column(folders["clap"], rate=48000, loudness=None).rate == 48000
-    with pytest.raises(RecipeError, match="rate: .* was made for 48000 Hz; leave it out"):
+    with pytest.raises(RecipeError, match=r"rate: .* was made for 48000 Hz; leave it out"):
         column(folders["clap"], rate=16000).rate  # noqa: B018 - the access is what is tested
     with pytest.raises(RecipeError, match="loudness: pretrained weights hear sounds as recorded"):
         column(folders["clap"], loudness=-10.0)
@@ -235,10 +235,10 @@ def test_a_preparation_that_is_not_known_is_refused(folders: dict[str, Path], tm
     with pytest.raises(WeightsError, match=r"\(OwnExtractor in preprocessor_config.json\) is not known"):
         encoder(folder)
     about.write_text('{"feature_extractor_type": "WhisperFeatureExtractor", "sampling_rate": 16000}')
-    with pytest.raises(WeightsError, match="preprocessor_config.json lacks n_fft"):
+    with pytest.raises(WeightsError, match=r"preprocessor_config.json lacks n_fft"):
         encoder(folder)
     about.unlink()
-    with pytest.raises(WeightsError, match="preprocessor_config.json is missing or gives no sampling_rate"):
+    with pytest.raises(WeightsError, match=r"preprocessor_config.json is missing or gives no sampling_rate"):
         encoder(folder)
 
 

@@ -72,7 +72,8 @@ def test_the_states_are_those_of_transformers(folders: dict[str, Path], name: st
 
     states, mask = reference(folders[name], SENTENCES)
     assert torch.equal(tokens.mask, mask)
-    assert tokens.values.shape == (4, mask.shape[1], one.dim) and one.dim == 32
+    assert tokens.values.shape == (4, mask.shape[1], one.dim)
+    assert one.dim == 32
     close(tokens.values[mask], states[mask])
     assert not tokens.values[~mask].any()
 
@@ -224,7 +225,8 @@ def test_features_pass_and_frozen_weights_have_no_gradient(folders: dict[str, Pa
     one = encoder(folders["bert"])
     features = one.features(raw(SENTENCES, column(folders["bert"])))
 
-    assert one.frozen and not features.values.requires_grad
+    assert one.frozen
+    assert not features.values.requires_grad
     assert torch.equal(one(Raw(*features)).values, features.values)
     assert [name for name, value in one.named_parameters() if value.requires_grad] == []
 
@@ -246,7 +248,7 @@ def test_code_of_a_checkpoint_is_never_run(tmp_path: Path) -> None:
     (folder / "evil.py").write_text("raise SystemExit('it ran')")
 
     with pytest.raises(
-        WeightsError, match=r"model_type own: .* code that a checkpoint brings along is never run"
+        WeightsError, match=r"model_type own: .*, and code that a checkpoint brings along is never run"
     ):
         encoder(folder)
 
@@ -262,10 +264,10 @@ def test_weights_that_lack_parts_are_refused(folders: dict[str, Path], tmp_path:
         encoder(folder)
 
     (folder / "model.safetensors").write_bytes(b"half")
-    with pytest.raises(WeightsError, match="model.safetensors is damaged"):
+    with pytest.raises(WeightsError, match=r"model.safetensors is damaged"):
         encoder(folder)
     (folder / "tokenizer.json").write_text("{")
-    with pytest.raises(WeightsError, match="tokenizer.json is damaged"):
+    with pytest.raises(WeightsError, match=r"tokenizer.json is damaged"):
         column(folder).decode("red")
 
 
@@ -292,5 +294,7 @@ def test_what_the_files_say_survives_json(tmp_path: Path) -> None:
 
     again = type(checkpoint).from_state(json.loads(json.dumps(checkpoint.state())))
 
-    assert again.state() == checkpoint.state() and again.digest == checkpoint.digest
-    assert again.prompts == {"prompts": {"a": "b"}} and again.files == ()
+    assert again.state() == checkpoint.state()
+    assert again.digest == checkpoint.digest
+    assert again.prompts == {"prompts": {"a": "b"}}
+    assert again.files == ()

@@ -17,7 +17,7 @@ from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.sound import KALDI_HOP, new_front
 
 _AST_SPECIAL = 2
-"""Tokens of the Audio Spectrogram Transformer before those of the patches: of the class and of its teacher."""
+"""Tokens of the Audio Spectrogram Transformer before those of patches: of the class and of its teacher."""
 
 
 class PretrainedAudioConfig(PretrainedConfig):
@@ -53,7 +53,7 @@ class PretrainedAudio(nn.Module):
         self._made_with = f"{checkpoint.digest} {settings.rate} {settings.seconds} {settings.part}"
 
     def forward(self, raw: Raw) -> Tokens:
-        """Samples `(B, S)` float32 → `(B, T, dim)`, or `(B, 1, dim)`; features `(B, L, dim)` pass as they are."""
+        """Samples `(B, S)` float32 → `(B, T, dim)`, or `(B, 1, dim)`; features pass as they are."""
         if raw.values.dim() == 3:
             return Tokens(raw.values, raw.mask)
         return self.features(raw)
@@ -75,7 +75,13 @@ class PretrainedAudio(nn.Module):
 
 
 class _Heard(NamedTuple):
-    """States of T moments `(B, T, D)`, which of them lie in the sound `(B, T)`, and the state for `first` `(B, D)`."""
+    """What a backbone makes of B sounds.
+
+    Attributes:
+        moments: `(B, T, D)`, the states of T moments.
+        mask: `(B, T)` bool, True where a moment lies in the sound.
+        first: `(B, D)`, the state that `pool: first` keeps.
+    """
 
     moments: Tensor
     mask: Tensor
@@ -105,7 +111,7 @@ def _hear_clap(backbone: Any, front: nn.Module, samples: Tensor, lengths: Tensor
 
 
 def _hear_wave(backbone: Any, front: nn.Module, samples: Tensor, lengths: Tensor) -> _Heard:
-    """wav2vec 2.0, HuBERT and their kin. A sound shorter than what one token covers is followed by silence."""
+    """wav2vec 2.0, HuBERT and their kin. Silence follows a sound shorter than what one token covers."""
     config = backbone.config
     least = 1
     for kernel, stride in zip(reversed(config.conv_kernel), reversed(config.conv_stride), strict=True):
@@ -126,9 +132,9 @@ def _hear_wave(backbone: Any, front: nn.Module, samples: Tensor, lengths: Tensor
 
 
 def _each_length(backbone: Any, values: Tensor, lengths: Tensor) -> Tensor:
-    """Sounds of one length together: a first layer that normalises over time would also count their padding."""
+    """Sounds of one length together: a first layer that normalises over time would count their padding."""
     states: dict[int, Tensor] = {}
-    for length in lengths.unique().tolist():
+    for length in sorted(set(lengths.tolist())):
         rows = (lengths == length).nonzero().squeeze(1)
         states |= dict(zip(rows.tolist(), backbone(values[rows, :length]).last_hidden_state, strict=True))
     return nn.utils.rnn.pad_sequence([states[row] for row in range(len(values))], batch_first=True)

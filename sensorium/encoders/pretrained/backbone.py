@@ -16,8 +16,8 @@ PARTS = {"whisper": "encoder", "clap": "audio_model"}
 """model_type → the part of the model that encodes; the others are wholly encoders."""
 
 _STEADY = {"apply_spec_augment": False, "layerdrop": 0.0}
-"""In training, wav2vec 2.0 and HuBERT hide parts of a sound, drawn from numpy's generator, which checkpoints of a
-run do not hold, and leave out whole blocks; both are off."""
+"""In training, wav2vec 2.0 and HuBERT hide parts of a sound, drawn from numpy's generator, which checkpoints of
+a run do not hold, and leave out whole blocks; both are off."""
 _UNUSED = ("pooler", "masked_spec_embed")
 """What a checkpoint may lack, as no token rests on it."""
 
@@ -29,8 +29,9 @@ def load_backbone(checkpoint: Checkpoint, weights: Mapping[str, Tensor] | None =
 
     Args:
         checkpoint: what to build.
-        weights: to fill it with, by the names of the module that this gives; default: those of the checkpoint's
-            files, by the names of the hub. Without either (a saved model holds them) the weights are random.
+        weights: to fill it with, by the names of the module that this gives; default: those of the
+            checkpoint's files, by the names of the hub. Without either (a saved model holds them) the weights
+            are random.
 
     Raises:
         WeightsError: when the architecture is unknown, or the weights are damaged or do not fit.
@@ -75,14 +76,11 @@ def _architecture(checkpoint: Checkpoint, transformers: Any) -> Any:
         config = transformers.AutoConfig.for_model(**{**checkpoint.config, "model_type": kind, **_STEADY})
         transformers.MODEL_MAPPING[type(config)]
     except (ValueError, KeyError, TypeError) as error:
-        own = (
-            ", and code that a checkpoint brings along is never run"
-            if "auto_map" in checkpoint.config
-            else ""
-        )
-        cause = str(error).splitlines()[0][:200] if own == "" and kind else "not one of transformers' own"
+        why = str(error).splitlines()[0][:200]
+        if kind not in transformers.CONFIG_MAPPING:
+            why = "transformers does not have it, and code that a checkpoint brings along is never run"
         raise WeightsError(
-            f"{checkpoint.name}: its architecture cannot be built (model_type {kind or 'missing'}: {cause}{own}); "
+            f"{checkpoint.name}: its architecture cannot be built (model_type {kind or 'missing'}: {why}); "
             "name a checkpoint of another architecture, or pip install -U transformers"
         ) from None
     return config
@@ -103,8 +101,8 @@ def _filled(model: Any, config: Any, checkpoint: Checkpoint, part: str) -> Any:
     lacking = sorted(name for name in needed if not any(unused in name for unused in _UNUSED))
     if lacking:
         raise WeightsError(
-            f"{checkpoint.name}: the weights lack {len(lacking)} parts of the architecture, such as {lacking[0]}; "
-            "fetch the checkpoint again"
+            f"{checkpoint.name}: the weights lack {len(lacking)} parts of the architecture, such as "
+            f"{lacking[0]}; fetch the checkpoint again"
         )
     return whole
 
@@ -112,8 +110,7 @@ def _filled(model: Any, config: Any, checkpoint: Checkpoint, part: str) -> Any:
 @contextmanager
 def _quiet() -> Iterator[None]:
     """transformers neither draws progress bars nor lists the weights of heads that are not used."""
-    from transformers.utils import logging
-
+    logging = require("transformers.utils.logging", "weights")
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     logging.set_verbosity_error()
     logging.disable_progress_bar()

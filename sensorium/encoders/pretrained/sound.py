@@ -1,6 +1,6 @@
 """What pretrained encoders of sound are fed: spectrograms and waves, made in batch on the model's device.
 
-Every front agrees with the checkpoint's own feature extractor in transformers, which works sound by sound in numpy.
+Every front agrees with the checkpoint's own feature extractor in transformers, which works sound by sound.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KALDI_WINDOW, _KALDI_SIZE, _PREEMPHASIS = 400, 512, 0.97
 
 
 class WhisperMel(nn.Module):
-    """Log-mel spectrogram of 30 seconds, silence after the sound's end (Radford et al. 2022, arXiv 2212.04356).
+    """Log-mel spectrogram of 30 seconds, silence after the end (Radford et al. 2022, arXiv 2212.04356).
 
     Powers below the loudest band by more than 80 dB are lifted to that; the logarithm is (log10 + 4) / 4.
     """
@@ -91,7 +91,7 @@ class KaldiFilters(nn.Module):
 
 
 class ClapMel(nn.Module):
-    """Mel spectrogram in decibels of a sound repeated until its time is full (Wu et al. 2022, arXiv 2211.06687).
+    """Mel spectrogram in decibels, the sound repeated while it fits (Wu et al. 2022, arXiv 2211.06687).
 
     Longer sounds are cut by the column, so neither a random part is drawn nor are several fused.
     """
@@ -123,7 +123,7 @@ class ClapMel(nn.Module):
 
 
 class Wave(nn.Module):
-    """The samples themselves, of each sound brought to mean 0 and variance 1 where the checkpoint wants it."""
+    """The samples themselves, each sound brought to mean 0 and variance 1 where the checkpoint wants it."""
 
     def __init__(self, processor: dict[str, Any]) -> None:
         super().__init__()
@@ -147,8 +147,8 @@ _USUAL = {"wav2vec2": "Wav2Vec2FeatureExtractor", "hubert": "Wav2Vec2FeatureExtr
 def new_front(checkpoint: Checkpoint) -> nn.Module:
     """What prepares sounds as the checkpoint's preprocessor_config.json says.
 
-    It takes samples `(B, S)` float32, zero in the padding, and how many are real `(B,)`, at least one, and gives
-    what the backbone takes, by name.
+    It takes samples `(B, S)` float32, zero in the padding, and how many are real `(B,)`, at least one, and
+    gives what the backbone takes, by name.
 
     Raises:
         WeightsError: when it is of a kind that is not known here, or lacks a setting.
@@ -169,8 +169,8 @@ def new_front(checkpoint: Checkpoint) -> nn.Module:
             f"{checkpoint.name}: preprocessor_config.json lacks {error.args[0]}; fetch the checkpoint again"
         ) from None
     raise WeightsError(
-        f"{checkpoint.name}: how its sounds are prepared ({kind or 'nothing'} in preprocessor_config.json) is not "
-        "known; name a checkpoint of Whisper, wav2vec 2.0, HuBERT, AST or CLAP"
+        f"{checkpoint.name}: how its sounds are prepared ({kind or 'nothing'} in preprocessor_config.json) is "
+        "not known; name a checkpoint of Whisper, wav2vec 2.0, HuBERT, AST or CLAP"
     )
 
 
@@ -186,7 +186,7 @@ def _mel(processor: dict[str, Any], size: int, mels: int, low: float, high: floa
 
 
 def _centred_power(samples: Tensor, size: int, hop: int) -> Tensor:
-    """`(B, S)` → `(B, frames, size // 2 + 1)`: power of frames centred at multiples of the hop, Hann window."""
+    """`(B, S)` → `(B, frames, size // 2 + 1)`: power of Hann frames centred at multiples of the hop."""
     window = torch.hann_window(size, device=samples.device)
     spectrum = torch.stft(samples, size, hop, window=window, pad_mode="reflect", return_complex=True)
     return spectrum.abs().square().transpose(1, 2)

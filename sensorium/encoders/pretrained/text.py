@@ -15,7 +15,6 @@ from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.errors import WeightsError
 from sensorium.weights import Checkpoint
 
-
 _MODE = "pooling_mode_"
 _POOLS = {
     "pooling_mode_cls_token": "first",
@@ -37,8 +36,8 @@ class PretrainedTextConfig(PretrainedConfig):
     )
     pool: Literal["auto", "tokens", "mean", "first", "last", "max"] = Field(
         "auto",
-        description="every token, or one vector: their mean, the first, the last or the largest of each number; "
-        "auto: as the checkpoint says, else last for a decoder such as Qwen3 and the mean for others",
+        description="every token, or one vector: their mean, the first, the last, or the largest of each "
+        "number; auto: as the checkpoint says, else last for a decoder such as Qwen3 and the mean for others",
     )
 
 
