@@ -16,8 +16,8 @@ PARTS = {"whisper": "encoder", "clap": "audio_model"}
 """model_type → the part of the model that encodes; the others are wholly encoders."""
 
 _STEADY = {"apply_spec_augment": False, "layerdrop": 0.0}
-"""In training, wav2vec 2.0 and HuBERT hide parts of a sound, drawn from numpy's generator, which checkpoints of
-a run do not hold, and leave out whole blocks; both are off."""
+"""In training, wav2vec 2.0 and HuBERT hide parts of a sound, drawn from numpy's generator, which checkpoints
+of a run do not hold, and leave out whole blocks; both are off."""
 _UNUSED = ("pooler", "masked_spec_embed")
 """What a checkpoint may lack, as no token rests on it."""
 

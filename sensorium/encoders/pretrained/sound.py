@@ -169,8 +169,8 @@ def new_front(checkpoint: Checkpoint) -> nn.Module:
             f"{checkpoint.name}: preprocessor_config.json lacks {error.args[0]}; fetch the checkpoint again"
         ) from None
     raise WeightsError(
-        f"{checkpoint.name}: how its sounds are prepared ({kind or 'nothing'} in preprocessor_config.json) is "
-        "not known; name a checkpoint of Whisper, wav2vec 2.0, HuBERT, AST or CLAP"
+        f"{checkpoint.name}: how its sounds are prepared ({kind or 'nothing'} in preprocessor_config.json) "
+        "is not known; name a checkpoint of Whisper, wav2vec 2.0, HuBERT, AST or CLAP"
     )
 
 
