@@ -22,6 +22,9 @@ from sensorium.errors import CellError
 
 Part = Literal["start", "centre", "loudest"]
 
+RATE = 16000
+"""Samples a second where nothing else is said, Hz."""
+
 LARGEST = 32767
 """The int16 value that stands for a sample of 1.0."""
 
@@ -32,7 +35,12 @@ SILENCE = 10 ** (-70 / 20)
 class AudioConfig(ColumnConfig):
     """What a recipe may say about a column of sound."""
 
-    rate: int = Field(16000, description="samples a second kept, Hz", ge=1000, le=192_000)
+    rate: int | None = Field(
+        None,
+        description="samples a second kept, Hz; default: 16000, or what pretrained weights were made for",
+        ge=1000,
+        le=192_000,
+    )
     seconds: float = Field(10.0, description="longest part kept, seconds", gt=0, le=4 * 3600)
     part: Part = Field("start", description="which part of a longer sound is kept: start, centre or loudest")
     loudness: float | None = Field(-23.0, description="RMS brought to this, dBFS; null: as recorded", le=0)
@@ -48,18 +56,28 @@ class AudioColumn(Column):
     Args:
         config: what the recipe says.
 
-    Attributes:
-        rate: samples a second, Hz.
-        length: the most samples kept.
     """
 
     Config: ClassVar[type[ColumnConfig]] = AudioConfig
     media: ClassVar[bool] = True
 
     def __init__(self, config: AudioConfig) -> None:
-        self.config = config
-        self.rate = config.rate
-        self.length = max(1, round(config.seconds * config.rate))
+        self._said = config
+
+    @property
+    def config(self) -> AudioConfig:
+        """What the recipe says."""
+        return self._said
+
+    @property
+    def rate(self) -> int:
+        """Samples a second, Hz."""
+        return self.config.rate or RATE
+
+    @property
+    def length(self) -> int:
+        """The most samples kept."""
+        return max(1, round(self.config.seconds * self.rate))
 
     def decode(self, cell: Source) -> Array:
         """One sound → int16 `(samples,)`, mono, `rate` samples a second; 32767 stands for 1.0.
@@ -97,7 +115,7 @@ class AudioColumn(Column):
     def cache_key(self) -> str:
         """Changes whenever `decode` would return something else."""
         settings = self.config
-        return f"audio 1 {settings.rate} {settings.seconds} {settings.part} {settings.loudness}"
+        return f"audio 1 {self.rate} {settings.seconds} {settings.part} {settings.loudness}"
 
 
 def levelled(samples: Samples, loudness: float | None) -> Samples:

@@ -13,17 +13,22 @@ from tokenizers import Tokenizer
 from sensorium.data.column import Array
 from sensorium.data.text import TextColumn, TextConfig, as_text
 from sensorium.errors import RecipeError, WeightsError
-from sensorium.weights import Checkpoint, find
+from sensorium.weights import Checkpoint, find, refuse_other_modality
 
 _OF_THE_CHECKPOINT = ("tokenizer", "vocabulary", "lowercase", "stop_words", "min_count")
 _CHARACTERS_PER_TOKEN = 32  # a text is cut there first, so that one huge cell cannot stall a worker
+_POSITIONS_AFTER_PADDING = {
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer"),
+}
+"""Architectures, by model_type, whose first token is at the position after the id of padding."""
 
 
 class PretrainedTextColumn(TextColumn):
     """One text a row, as ids of a checkpoint's vocabulary, its special tokens included.
 
-    `decode` gives int32 (L,), L at most `length` and what the checkpoint can take; `collate` gives values
-    (B, L) int64, padded with 0, and mask (B, L) bool.
+    `decode` gives int32 (L,), L at most `length` and what the checkpoint can take, where a longer text loses
+    its end but not the special tokens; `collate` gives values (B, L) int64, padded with 0, and mask (B, L)
+    bool. A text without a token is like a missing one.
 
     Args:
         config: what the recipe says; of the tokenizer, which is the checkpoint's, it may say nothing.
@@ -47,7 +52,15 @@ class PretrainedTextColumn(TextColumn):
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """What the encoder is made of; looked for when it is first needed."""
-        return find(self._weights, self._base)
+        return refuse_other_modality(find(self._weights, self._base), "text")
+
+    @cached_property
+    def prefix(self) -> str:
+        """What is put in front of every text: the recipe's, else what the checkpoint asks for, if any."""
+        if self.config.prefix is not None:
+            return self.config.prefix
+        said = self.checkpoint.prompts
+        return str(said.get("prompts", {}).get(said.get("default_prompt_name"), ""))
 
     @property
     def vocabulary_size(self) -> int:
@@ -59,7 +72,7 @@ class PretrainedTextColumn(TextColumn):
 
     def decode(self, cell: Any) -> Array:
         text = as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN].strip()
-        ids = self._cutter.encode(text).ids if text else []
+        ids = self._cutter.encode(self.prefix + text).ids if text else []
         return np.array(ids, dtype=np.int32)
 
     def text(self, ids: Iterable[int]) -> str:
@@ -77,8 +90,22 @@ class PretrainedTextColumn(TextColumn):
         checkpoint = self.checkpoint
         if not checkpoint.tokenizer:
             raise WeightsError(f"{checkpoint.name}: tokenizer.json is missing, so text cannot be read")
-        cutter = Tokenizer.from_str(checkpoint.tokenizer)
+        try:
+            cutter = Tokenizer.from_str(checkpoint.tokenizer)
+        except Exception as error:
+            if type(error) is not Exception:  # the library raises the bare class, and nothing narrower
+                raise
+            raise WeightsError(
+                f"{checkpoint.name}: tokenizer.json is damaged ({error}); fetch the checkpoint again"
+            ) from None
         cutter.no_padding()
-        most = checkpoint.config.get("max_position_embeddings", self.config.length)
-        cutter.enable_truncation(min(self.config.length, most))
+        cutter.enable_truncation(min(self.config.length, _longest(checkpoint.config)))
         return cutter
+
+
+def _longest(config: dict[str, Any]) -> int:
+    """Tokens that an architecture has positions for."""
+    most = int(config.get("max_position_embeddings") or 1_000_000)
+    if config.get("model_type") in _POSITIONS_AFTER_PADDING:
+        return most - int(config.get("pad_token_id", 1)) - 1
+    return most

@@ -16,7 +16,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from sensorium.data.column import Array, Cells, Column, ColumnConfig, Profile, Recognised
 from sensorium.data.tabular import label_of
-from sensorium.errors import CellError
+from sensorium.errors import CellError, RecipeError
 
 # Cells are tokenized one by one in the loader's threads; threads inside the library would only add warnings.
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -78,6 +78,11 @@ class TextConfig(ColumnConfig):
         "none", description="words left out: none, english, chinese, or a list of your own"
     )
     min_count: int = Field(2, ge=1, description="tokenizer word: rarer words are unknown")
+    prefix: str | None = Field(
+        None,
+        description="pretrained weights: put in front of every text, such as 'query: ' for E5; default: what "
+        "the weights say they want, else nothing",
+    )
 
 
 class TextColumn(Column):
@@ -97,6 +102,8 @@ class TextColumn(Column):
     Config: ClassVar[type[TextConfig]] = TextConfig
 
     def __init__(self, config: TextConfig) -> None:
+        if config.prefix is not None:
+            raise RecipeError("prefix: only pretrained weights were trained with one; leave it out")
         self.config = config
         self._stop = _StopWords(config.stop_words)
         self._tokenizer = _word_tokenizer(_special_ids())

@@ -6,6 +6,7 @@ from typing import Any
 
 from sensorium.encoders.audio import CNNAudio, LSTMAudio, TransformerAudio
 from sensorium.encoders.image import CNNImage, ViTImage
+from sensorium.encoders.pretrained.audio import PretrainedAudio
 from sensorium.encoders.pretrained.text import PretrainedText
 from sensorium.encoders.resnet import ResNet18, ResNet34, ResNet50
 from sensorium.encoders.tabular import (
@@ -35,7 +36,12 @@ ENCODERS: dict[str, dict[str, type[Any]]] = {
         "resnet50": ResNet50,
         "vit": ViTImage,
     },
-    "audio": {"cnn": CNNAudio, "lstm": LSTMAudio, "transformer": TransformerAudio},
+    "audio": {
+        "cnn": CNNAudio,
+        "lstm": LSTMAudio,
+        "transformer": TransformerAudio,
+        "pretrained": PretrainedAudio,
+    },
     "video": {"frames": FramesVideo},
     "number": {"mlp": MLPNumber, "token": TokenNumber},
     "category": {"embedding": EmbeddingCategory, "token": TokenCategory},

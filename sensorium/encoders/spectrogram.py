@@ -71,7 +71,7 @@ class LogMel(nn.Module):
 
     def __init__(self, config: LogMelConfig, column: AudioColumn) -> None:
         super().__init__()
-        rate = column.config.rate
+        rate = column.rate
         self.mels = config.mels
         self.window = round(config.window_ms / 1000 * rate)
         self.hop = round(config.hop_ms / 1000 * rate)

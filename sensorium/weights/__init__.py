@@ -4,6 +4,7 @@ from sensorium.weights.checkpoint import Checkpoint, read_checkpoint
 from sensorium.weights.find import find
 from sensorium.weights.hub import fetch, is_offline
 from sensorium.weights.listing import Entry, describe, weights_here
+from sensorium.weights.modality import refuse_other_modality
 
 __all__ = [
     "Checkpoint",
@@ -13,5 +14,6 @@ __all__ = [
     "find",
     "is_offline",
     "read_checkpoint",
+    "refuse_other_modality",
     "weights_here",
 ]

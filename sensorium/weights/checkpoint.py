@@ -29,6 +29,8 @@ class Checkpoint:
         processor: how pictures, frames or sounds are prepared (preprocessor_config.json); empty for text.
         pooling: how tokens become one vector (1_Pooling/config.json); empty where nothing is said.
         tokenizer: the text of tokenizer.json; "" where there is none.
+        prompts: what may stand in front of a text (config_sentence_transformers.json); empty where nothing
+            is said.
         files: the weights; empty where a saved model holds them.
         sha256: what `digest` was when a model was saved, which holds the weights itself; "" before.
     """
@@ -38,6 +40,7 @@ class Checkpoint:
     processor: dict[str, Any] = field(default_factory=dict)
     pooling: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
+    prompts: dict[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
     sha256: str = ""
 
@@ -52,7 +55,7 @@ class Checkpoint:
         """
         if self.sha256:
             return self.sha256
-        said = [self.config, self.processor, self.pooling, self.tokenizer]
+        said = [self.config, self.processor, self.pooling, self.tokenizer, self.prompts]
         weights = [file_digest(path) for path in self.files]
         return hashlib.sha256(json.dumps([weights, said], sort_keys=True).encode()).hexdigest()
 
@@ -64,6 +67,7 @@ class Checkpoint:
             "processor": self.processor,
             "pooling": self.pooling,
             "tokenizer": self.tokenizer,
+            "prompts": self.prompts,
             "sha256": self.digest,
         }
 
@@ -96,8 +100,15 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
         processor=read_description(folder / "preprocessor_config.json", name, needed=False),
         pooling=read_description(folder / "1_Pooling" / "config.json", name, needed=False),
         tokenizer=read_tokenizer(folder / "tokenizer.json", name),
+        prompts=_prompts(folder / "config_sentence_transformers.json", name),
         files=files,
     )
+
+
+def _prompts(path: Path, name: str) -> dict[str, Any]:
+    """Of the file, the prompts and the name of the one that is used where none is asked for."""
+    content = read_description(path, name, needed=False)
+    return {key: content[key] for key in ("prompts", "default_prompt_name") if content.get(key)}
 
 
 def weights_files(folder: Path, name: str) -> tuple[Path, ...]:

@@ -12,7 +12,7 @@ from sensorium.batch import Raw
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.audio import CNNAudio, LSTMAudio
 
-COLUMN: Any = SimpleNamespace(config=SimpleNamespace(rate=16000))
+COLUMN: Any = SimpleNamespace(rate=16000)
 
 
 def sounds(*samples: int) -> Raw:

@@ -29,7 +29,7 @@ from sensorium.errors import RecipeError
 
 def log_mel(rate: int = 16000, **options: Any) -> LogMel:
     """A spectrogram of a column at this rate."""
-    column: Any = SimpleNamespace(config=SimpleNamespace(rate=rate))
+    column: Any = SimpleNamespace(rate=rate)
     return LogMel(LogMelConfig(**options), column)
 
 

@@ -8,10 +8,23 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from sensorium.batch import Raw, Tokens, masked_mean
+from sensorium.batch import Raw, Tokens, masked_mean, where_real
 from sensorium.data.pretrained_text import PretrainedTextColumn
 from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.errors import WeightsError
+from sensorium.weights import Checkpoint
+
+_MODE = "pooling_mode_"
+_POOLS = {
+    "pooling_mode_cls_token": "first",
+    "pooling_mode_mean_tokens": "mean",
+    "pooling_mode_max_tokens": "max",
+    "pooling_mode_lasttoken": "last",
+}
+"""Field of 1_Pooling/config.json → pooling."""
+_DECODERS = {*("qwen2", "qwen3", "llama", "mistral", "gemma", "gemma2", "smollm3", "phi3", "gpt2")}
+"""Architectures, by model_type, in which a token sees only those before it."""
 
 
 class PretrainedTextConfig(PretrainedConfig):
@@ -21,22 +34,31 @@ class PretrainedTextConfig(PretrainedConfig):
         "sentence-transformers/all-MiniLM-L6-v2",
         description="id of a checkpoint, or a folder beside the recipe",
     )
-    pool: Literal["auto", "tokens", "mean", "first", "last"] = Field(
-        "auto", description="every token, or one vector; auto: as the checkpoint says, else the mean"
+    pool: Literal["auto", "tokens", "mean", "first", "last", "max"] = Field(
+        "auto",
+        description="every token, or one vector: their mean, the first, the last, or the largest of each "
+        "number; auto: as the checkpoint says, else last for a decoder such as Qwen3 and the mean for others",
     )
 
 
 class PretrainedText(nn.Module):
-    """Token ids → hidden states of the last layer, one token each, or one vector; `dim` is the model's."""
+    """Token ids → hidden states of the last layer, one token each, or one vector; `dim` is the model's.
+
+    The vector is not brought to unit length, whatever the checkpoint does after its pooling.
+    """
 
     Config = PretrainedTextConfig
     Column: ClassVar[type[PretrainedTextColumn]] = PretrainedTextColumn
 
     def __init__(self, config: PretrainedTextConfig, column: PretrainedTextColumn) -> None:
         super().__init__()
-        self.backbone = load_backbone(column.checkpoint)
+        checkpoint = column.checkpoint
+        self.backbone = load_backbone(checkpoint)
         self.dim = self.backbone.config.hidden_size
-        self.pool = config.pool if config.pool != "auto" else _own_pool(column.checkpoint.pooling)
+        self.padding = self.backbone.config.pad_token_id or 0
+        self.pool = config.pool if config.pool != "auto" else _own_pool(checkpoint)
+        self.frozen = config.tune == "frozen"
+        self._made_with = f"{checkpoint.digest} {column.config.length} {column.prefix!r}"
 
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`, or `(B, 1, dim)`; features pass as they are."""
@@ -46,23 +68,39 @@ class PretrainedText(nn.Module):
 
     def features(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → the tokens of the frozen model."""
+        ids = raw.values.masked_fill(~raw.mask, self.padding)  # by which RoBERTa counts its positions
         with torch.no_grad():
-            states = self.backbone(input_ids=raw.values, attention_mask=raw.mask.long()).last_hidden_state
+            states = self.backbone(input_ids=ids, attention_mask=raw.mask.long()).last_hidden_state
         return _pooled(states, raw.mask, self.pool)
+
+    def feature_key(self) -> str:
+        """Names everything that decides the features of a text."""
+        return f"text {self._made_with} {self.pool}"
 
 
 def _pooled(states: Tensor, mask: Tensor, pool: str) -> Tokens:
     if pool == "tokens":
-        return Tokens(states, mask)
+        return Tokens(where_real(states, mask), mask)
     if pool == "mean":
         vector = masked_mean(states, mask)
+    elif pool == "max":
+        vector = states.masked_fill(~mask.unsqueeze(-1), -torch.inf).amax(dim=1)
     else:
         place = torch.zeros_like(mask[:, 0], dtype=torch.long) if pool == "first" else mask.sum(dim=1) - 1
         vector = states[torch.arange(len(states), device=states.device), place]
     return Tokens(vector.unsqueeze(1), mask[:, :1])
 
 
-def _own_pool(pooling: dict[str, bool]) -> str:
-    if pooling.get("pooling_mode_cls_token"):
-        return "first"
-    return "last" if pooling.get("pooling_mode_lasttoken") else "mean"
+def _own_pool(checkpoint: Checkpoint) -> str:
+    """The pooling that a checkpoint asks for, else that of its architecture.
+
+    Raises:
+        WeightsError: when it asks for one that is not known here.
+    """
+    asked = [name for name, value in checkpoint.pooling.items() if name.startswith(_MODE) and value]
+    if not asked:
+        return "last" if checkpoint.config.get("model_type") in _DECODERS else "mean"
+    if len(asked) > 1 or asked[0] not in _POOLS:
+        modes = ", ".join(name.removeprefix(_MODE) for name in asked)
+        raise WeightsError(f"{checkpoint.name}: its pooling ({modes}) is not known; write pool: mean")
+    return _POOLS[asked[0]]
