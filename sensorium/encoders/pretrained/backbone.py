@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from torch import Tensor
+
 from sensorium.errors import require
 from sensorium.weights import Checkpoint
 
@@ -22,3 +24,10 @@ def load_backbone(checkpoint: Checkpoint) -> Any:
     for path in checkpoint.files:
         backbone.load_state_dict(load_file(path), strict=False)
     return backbone.eval().requires_grad_(False)
+
+
+def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """The weights of a checkpoint by name, mapped from its files."""
+    from safetensors.torch import load_file
+
+    return {name: tensor for path in checkpoint.files for name, tensor in load_file(path).items()}

@@ -35,6 +35,18 @@ _STAGES = (
 )
 
 
+class Answer(NamedTuple):
+    """As transformers' models answer.
+
+    Attributes:
+        last_hidden_state: `(N, 1280, H / 32, W / 32)`, sides rounded up.
+        pooler_output: `(N, 1280)`, the mean over places.
+    """
+
+    last_hidden_state: Tensor
+    pooler_output: Tensor
+
+
 class EfficientNetLite(nn.Module):
     """Inverted residual blocks of depthwise convolutions (Tan & Le 2019, arXiv 1905.11946), as Lite0.
 
@@ -56,13 +68,14 @@ class EfficientNetLite(nn.Module):
         self.blocks = nn.Sequential(*blocks)
         self.head = Convolution(inputs, HEAD_CHANNELS, kernel=1)
 
-    def forward(self, pixels: Tensor) -> Tensor:
-        """`(N, 3, H, W)` normalised → `(N, 1280, H / 32, W / 32)`, sides rounded up."""
-        values = functional.relu6(self.stem(pixels), inplace=True)
-        return functional.relu6(self.head(self.blocks(values)), inplace=True)
+    def forward(self, pixel_values: Tensor) -> Answer:
+        """`(N, 3, H, W)` normalised → places and their mean."""
+        values = functional.relu6(self.stem(pixel_values), inplace=True)
+        places = functional.relu6(self.head(self.blocks(values)), inplace=True)
+        return Answer(places, places.mean(dim=(2, 3)))
 
     def fold(self) -> None:
-        """Puts every batch normalisation into the convolution before it, for weights that no longer change."""
+        """Puts every batch normalisation into its convolution, for weights that no longer change."""
         for module in self.modules():
             if isinstance(module, Convolution):
                 module.fold()
@@ -114,7 +127,9 @@ class Convolution(nn.Module):
     def _padding(self, values: Tensor) -> tuple[int, int, int, int]:
         """Left, right, top, bottom."""
         kernel, stride = self.convolution.kernel_size[0], self.convolution.stride[0]
-        down, across = (max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in values.shape[2:])
+        down, across = (
+            max(0, (-(-side // stride) - 1) * stride + kernel - side) for side in values.shape[2:]
+        )
         return across // 2, across - across // 2, down // 2, down - down // 2
 
 
