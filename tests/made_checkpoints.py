@@ -82,6 +82,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "efficientnet": {
         "image_size": 32,
         "hidden_dim": 256,
+        "initializer_range": 0.3,
         "width_coefficient": 0.2,
         "depth_coefficient": 0.2,
     },

@@ -34,7 +34,7 @@ class PretrainedVideoColumn(VideoColumn):
 
     @property
     def frames(self) -> int:
-        """The most frames kept: as the recipe says, else the checkpoint; one of pictures says no number: 8."""
+        """The most frames kept: as the recipe says, else the checkpoint; of one of pictures, 8."""
         return self.config.frames or int(self.checkpoint.config.get("num_frames", DEFAULT_FRAMES))
 
     @cached_property

@@ -126,7 +126,7 @@ def test_the_recipe_goes_before_the_checkpoint() -> None:
 
 
 def test_the_middle_is_cut_at_whole_pixels() -> None:
-    """300 × 200 is scaled to 150 × 100, of which the 50 × 50 from (50, 25) on stay: (100, 50) of the picture."""
+    """300 × 200 is scaled to 150 × 100; the 50 × 50 from (50, 25) on stay: from (100, 50) of the picture."""
     pixels = np.zeros((200, 300, 3), np.uint8)
     pixels[50:150, 100:200] = 255
     processor = {"size": {"shortest_edge": 100}, "do_center_crop": True, "crop_size": 50, "resample": 4}

@@ -44,7 +44,7 @@ COLUMNS = {
     "categories": SimpleNamespace(size=7),
 }
 PRETRAINED = {"text": "bert", "audio": "wav2vec2", "image": "convnext", "video": "convnext"}
-"""Type of column → the architecture of its tiny random checkpoint; tests of each type go through the others."""
+"""Type of column → the architecture of its tiny checkpoint; tests of each type go through the others."""
 READ_AS: dict[str, dict[str, Any]] = {"image": {"size": (32, 40)}, "video": {"size": 16, "frames": 5}}
 """Type of column → how a pretrained encoder's column is configured."""
 ROWS = 3

@@ -36,7 +36,7 @@ class PretrainedVideoConfig(PretrainedConfig, TimeConfig):
     )
     pool: Pool = Field(
         "auto",
-        description="of a frame: the checkpoint's own vector (auto), the mean over places, or the class token "
+        description="of a frame: the checkpoint's own vector (auto), the mean over places, the class token "
         "(first); of a clip through VideoMAE: every token (tokens), or their mean (auto, mean)",
     )
 
