@@ -15,7 +15,7 @@ from sensorium.encoders.pretrained.efficientnet_lite import HEAD_CHANNELS, Effic
 from sensorium.errors import RecipeError, WeightsError, require
 from sensorium.weights import Checkpoint
 
-AT_ONCE = 8
+AT_ONCE = 4
 """Pictures that go through a frozen model together on a CPU: what lies between two of its layers then stays
 in the processor's cache."""
 
