@@ -76,6 +76,16 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "dinov2": {**_SMALL, "image_size": 28, "patch_size": 14, "mlp_ratio": 2},
     "dinov3_vit": {**_SMALL, "image_size": 32, "patch_size": 16, "num_register_tokens": 2},
     "convnext": {"hidden_sizes": [16, 32], "depths": [1, 1], "num_stages": 2, "image_size": 32},
+    "convnextv2": {"hidden_sizes": [16, 32], "depths": [1, 1], "num_stages": 2, "image_size": 32},
+    "dinov2_with_registers": {**_SMALL, "image_size": 28, "patch_size": 14, "num_register_tokens": 3},
+    "dinov3_convnext": {"hidden_sizes": [8, 8, 16, 16], "depths": [1, 1, 1, 1]},
+    "efficientnet": {
+        "image_size": 32,
+        "hidden_dim": 256,
+        "initializer_range": 0.3,
+        "width_coefficient": 0.2,
+        "depth_coefficient": 0.2,
+    },
     "siglip": {
         "vision_config": {**_CLIP_VISION, "model_type": "siglip_vision_model"},
         "text_config": {**_TEXT, "model_type": "siglip_text_model"},
@@ -154,6 +164,13 @@ PROCESSORS: dict[str, dict[str, Any]] = {
     "dinov3_vit": {**_IMAGE, "image_processor_type": "DINOv3ViTImageProcessorFast", "resample": 2},
     "convnext": {**_IMAGE, "image_processor_type": "ConvNextImageProcessor", "crop_pct": 0.875}
     | {"size": {"shortest_edge": 32}},
+    "convnextv2": {**_IMAGE, "image_processor_type": "ConvNextImageProcessor", "crop_pct": 0.875}
+    | {"size": {"shortest_edge": 32}},
+    "dinov2_with_registers": {**_IMAGE, "image_processor_type": "BitImageProcessor"}
+    | {"size": {"shortest_edge": 32}, "do_center_crop": True, "crop_size": {"height": 28, "width": 28}},
+    "dinov3_convnext": {**_IMAGE, "image_processor_type": "DINOv3ViTImageProcessorFast", "resample": 2},
+    "efficientnet": {**_IMAGE, "image_processor_type": "EfficientNetImageProcessor", "resample": 0}
+    | {"rescale_offset": False, "include_top": True},
     "siglip": {**_IMAGE, **_HALF, "image_processor_type": "SiglipImageProcessor"},
     "siglip2": {
         **{name: value for name, value in _IMAGE.items() if name != "size"},

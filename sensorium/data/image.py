@@ -8,7 +8,8 @@ import math
 import struct
 import zlib
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from functools import cached_property
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import simplejpeg
@@ -35,6 +36,8 @@ LONGEST_SIDE = 65_535
 Resize = Literal["crop", "stretch", "pad"]
 Side = Annotated[int, Field(ge=1, le=8192)]
 Size = Side | tuple[Side, Side]
+DEFAULT_SIDE = 128
+"""Pixels, where neither the recipe nor pretrained weights say a size."""
 
 
 class AugmentConfig(Config):
@@ -63,9 +66,48 @@ Augment = Annotated[
 class ImageConfig(ColumnConfig):
     """What a recipe may say about a column of pictures."""
 
-    size: Size = Field(128, description="pixels: one number, or [height, width]")
-    resize: Resize = Field("crop", description="keep the middle (crop), distort (stretch), add borders (pad)")
-    augment: Augment = Field(AugmentConfig(), description="random changes in training; false for none")
+    size: Size | None = Field(
+        None,
+        description="pixels: one number, or [height, width]; "
+        "default: 128, or what pretrained weights were made for",
+    )
+    resize: Resize | None = Field(
+        None,
+        description="keep the middle (crop), distort (stretch), add borders (pad); "
+        "default: crop, or what pretrained weights were made for",
+    )
+    augment: Augment = Field(
+        AugmentConfig(),
+        description="random changes in training; false for none; frozen pretrained weights see none",
+    )
+
+
+class Fitting(NamedTuple):
+    """How a picture is brought to one size.
+
+    Attributes:
+        height: pixels of the result.
+        width: pixels of the result.
+        resize: keep the middle, distort, or add borders.
+        resample: the filter.
+        shorter: crop: pixels to which the shorter side would be scaled before the middle is cut out, at whole
+            pixels; None for the largest middle there is.
+    """
+
+    height: int
+    width: int
+    resize: Resize = "crop"
+    resample: Image.Resampling = Image.Resampling.BILINEAR
+    shorter: int | None = None
+
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """(width, height) to which a whole picture of this width and height is scaled."""
+        across, down = (self.shorter, self.shorter) if self.shorter else (self.width, self.height)
+        return scaled_size(width, height, down, across, self.resize)
+
+    def turned(self) -> Fitting:
+        """The same for a picture that lies on its side."""
+        return self._replace(height=self.width, width=self.height)
 
 
 class ImageColumn(Column):
@@ -76,10 +118,6 @@ class ImageColumn(Column):
 
     Args:
         config: what the recipe says.
-
-    Attributes:
-        height: H, pixels.
-        width: W, pixels.
     """
 
     Config: ClassVar[type[ColumnConfig]] = ImageConfig
@@ -87,7 +125,22 @@ class ImageColumn(Column):
 
     def __init__(self, config: ImageConfig) -> None:
         self.config = config
-        self.height, self.width = height_and_width(config.size)
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        """How pictures are brought to one size."""
+        height, width = height_and_width(self.config.size or DEFAULT_SIDE)
+        return Fitting(height, width, self.config.resize or "crop")
+
+    @property
+    def height(self) -> int:
+        """H, pixels."""
+        return self.fitting.height
+
+    @property
+    def width(self) -> int:
+        """W, pixels."""
+        return self.fitting.width
 
     def decode(self, cell: Source) -> Array:
         """One picture → uint8 `(3, H, W)`, RGB.
@@ -95,8 +148,7 @@ class ImageColumn(Column):
         Raises:
             CellError: not a picture of a known format, damaged or cut short, or above the pixel limit.
         """
-        resize = self.config.resize
-        return fit(_read(cell, self.height, self.width, resize), self.height, self.width, resize)
+        return fit(_read(cell, self.fitting), self.fitting)
 
     def collate(self, cells: Sequence[Array | None]) -> Cells:
         """Decoded pictures → `(B, 3, H, W)` uint8, mask `(B, 1)`; a missing picture is all zero."""
@@ -114,7 +166,7 @@ class ImageColumn(Column):
 
     def cache_key(self) -> str:
         """Changes whenever `decode` would return something else."""
-        return f"image 2 {self.height}x{self.width} {self.config.resize}"
+        return f"image 2 {self.height}x{self.width} {self.fitting.resize}"
 
 
 def height_and_width(size: int | tuple[int, int]) -> tuple[int, int]:
@@ -131,14 +183,15 @@ def scaled_size(width: int, height: int, to_height: int, to_width: int, resize: 
     return max(1, math.ceil(width * scale - 1e-6)), max(1, math.ceil(height * scale - 1e-6))
 
 
-def fit(picture: Image.Image, height: int, width: int, resize: Resize) -> Array:
+def fit(picture: Image.Image, fitting: Fitting) -> Array:
     """An RGB picture → uint8 `(3, height, width)`, scaled with antialiasing; borders (pad) are black."""
-    box = _middle(picture.width, picture.height, width / height) if resize == "crop" else None
+    height, width = fitting.height, fitting.width
     inner = (width, height)
-    if resize == "pad":
-        fitted = scaled_size(picture.width, picture.height, height, width, resize)
+    if fitting.resize == "pad":
+        fitted = fitting.scaled(picture.width, picture.height)
         inner = min(fitted[0], width), min(fitted[1], height)
-    scaled = picture.resize(inner, Image.Resampling.BILINEAR, box=box, reducing_gap=3.0)
+    box = _kept(picture.width, picture.height, fitting)
+    scaled = picture.resize(inner, fitting.resample, box=box, reducing_gap=3.0)
     if inner != (width, height):
         canvas = Image.new("RGB", (width, height))
         canvas.paste(scaled, ((width - inner[0]) // 2, (height - inner[1]) // 2))
@@ -195,7 +248,7 @@ _DAMAGE = (
 )
 
 
-def _read(source: Source, height: int, width: int, resize: Resize) -> Image.Image:
+def _read(source: Source, fitting: Fitting) -> Image.Image:
     """The picture upright, in RGB, at least as large as `fit` needs it."""
     title, _ = file_format(source.head())
     if title not in _READERS:
@@ -205,9 +258,9 @@ def _read(source: Source, height: int, width: int, resize: Resize) -> Image.Imag
     try:
         if title == "JPEG":
             _check_bytes(source)
-            return _read_jpeg(source.read(), source.limits, height, width, resize)
+            return _read_jpeg(source.read(), source.limits, fitting)
         with source.open() as stream, _READERS[title](stream) as picture:
-            return _read_with_pillow(picture, source.limits, 3 * max(height, width))
+            return _read_with_pillow(picture, source.limits, _enough(fitting))
     except MemoryError as error:
         raise CellError("the picture does not fit into memory", "make it smaller") from error
     except _DAMAGE as error:
@@ -223,22 +276,21 @@ def _check_bytes(source: Source) -> None:
 _JPEG_BYTES = 256 * 1024**2  # more than 100 million pixels take at the best quality
 
 
-def _read_jpeg(content: bytes, limits: Limits, height: int, width: int, resize: Resize) -> Image.Image:
+def _read_jpeg(content: bytes, limits: Limits, fitting: Fitting) -> Image.Image:
     """Decoded at the smallest of libjpeg's scales (n/8) that is still large enough."""
     rows, columns, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
     check_pixels(columns, rows, limits)
     if colours not in ("YCbCr", "RGB", "Gray", "GRAY"):  # CMYK and YCCK
-        return _read_jpeg_with_pillow(content, limits, 3 * max(height, width))
+        return _read_jpeg_with_pillow(content, limits, _enough(fitting))
     orientation = exif_orientation(_jpeg_exif(content))
-    if orientation >= 5:  # the file's rows are the picture's columns
-        height, width = width, height
-    needed = scaled_size(columns, rows, height, width, resize)
+    sideways = orientation >= 5  # the file's rows are the picture's columns
+    needed = (fitting.turned() if sideways else fitting).scaled(columns, rows)
     try:
         pixels = simplejpeg.decode_jpeg(content, "RGB", min_height=needed[1], min_width=needed[0])
     except ValueError as error:
         if any(words in str(error).lower() for words in _JPEG_DAMAGE):
             raise
-        return _read_jpeg_with_pillow(content, limits, 3 * max(height, width))
+        return _read_jpeg_with_pillow(content, limits, _enough(fitting))
     return _turned(Image.fromarray(pixels), orientation)
 
 
@@ -358,6 +410,29 @@ def _jpeg_exif(content: bytes) -> bytes:
 
 
 _MARKERS = 1000  # EXIF stands among the first; a hostile file may have millions
+
+
+def _enough(fitting: Fitting) -> int:
+    """Pixels of the shorter side below which a picture is not reduced before it is scaled."""
+    return 3 * max(fitting.height, fitting.width, fitting.shorter or 0)
+
+
+def _kept(width: int, height: int, fitting: Fitting) -> tuple[float, float, float, float] | None:
+    """The box (left, top, right, bottom) of a picture that stays; None for all of it.
+
+    With `shorter`, as transformers' image processors cut: the longer side is scaled to whole pixels, rounded
+    down, and the middle begins at a whole pixel of the scaled picture, so that nothing is half a pixel off.
+    """
+    if fitting.resize != "crop":
+        return None
+    if fitting.shorter is None:
+        return _middle(width, height, fitting.width / fitting.height)
+    factor = fitting.shorter / min(width, height)
+    across, down = max(fitting.width, int(width * factor)), max(fitting.height, int(height * factor))
+    left, top = (across - fitting.width) // 2, (down - fitting.height) // 2
+    right, bottom = left + fitting.width, top + fitting.height
+    box = left * width / across, top * height / down, right * width / across, bottom * height / down
+    return box[0], box[1], min(box[2], width), min(box[3], height)
 
 
 def _middle(width: int, height: int, aspect: float) -> tuple[float, float, float, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -22,16 +23,20 @@ from sensorium.data.container import (
 from sensorium.data.image import (
     Augment,
     AugmentConfig,
+    Fitting,
     Resize,
     Size,
     check_pixels,
     fit,
     height_and_width,
-    scaled_size,
 )
 from sensorium.data.media import Limits, Source, recognise_media
 from sensorium.errors import CellError
 
+DEFAULT_FRAMES = 8
+"""Where neither the recipe nor pretrained weights say a number."""
+DEFAULT_SIDE = 96
+"""Pixels, where neither the recipe nor pretrained weights say a size."""
 SEEK_GAP = 5.0
 """Seconds to the next wanted frame above which seeking a key frame is tried instead of decoding on."""
 
@@ -39,14 +44,31 @@ SEEK_GAP = 5.0
 class VideoConfig(ColumnConfig):
     """What a recipe may say about a column of videos."""
 
-    frames: int = Field(8, description="frames kept; a clip that has fewer keeps all", ge=1, le=1024)
-    size: Size = Field(96, description="pixels: one number, or [height, width]")
-    resize: Resize = Field("crop", description="keep the middle (crop), distort (stretch), add borders (pad)")
+    frames: int | None = Field(
+        None,
+        description="frames kept; a clip that has fewer keeps all; "
+        "default: 8, or what pretrained weights were made for",
+        ge=1,
+        le=1024,
+    )
+    size: Size | None = Field(
+        None,
+        description="pixels: one number, or [height, width]; "
+        "default: 96, or what pretrained weights were made for",
+    )
+    resize: Resize | None = Field(
+        None,
+        description="keep the middle (crop), distort (stretch), add borders (pad); "
+        "default: crop, or what pretrained weights were made for",
+    )
     sampling: Literal["uniform", "window"] = Field(
         "uniform", description="spread over the whole clip, or over a window in its middle"
     )
     window_seconds: float = Field(2.0, description="length of the window, seconds", gt=0)
-    augment: Augment = Field(AugmentConfig(), description="random changes in training; false for none")
+    augment: Augment = Field(
+        AugmentConfig(),
+        description="random changes in training; false for none; frozen pretrained weights see none",
+    )
 
 
 class VideoColumn(Column):
@@ -60,11 +82,6 @@ class VideoColumn(Column):
 
     Args:
         config: what the recipe says.
-
-    Attributes:
-        frames: the most frames kept.
-        height: H, pixels.
-        width: W, pixels.
     """
 
     Config: ClassVar[type[ColumnConfig]] = VideoConfig
@@ -72,8 +89,27 @@ class VideoColumn(Column):
 
     def __init__(self, config: VideoConfig) -> None:
         self.config = config
-        self.frames = config.frames
-        self.height, self.width = height_and_width(config.size)
+
+    @property
+    def frames(self) -> int:
+        """The most frames kept."""
+        return self.config.frames or DEFAULT_FRAMES
+
+    @cached_property
+    def fitting(self) -> Fitting:
+        """How frames are brought to one size."""
+        height, width = height_and_width(self.config.size or DEFAULT_SIDE)
+        return Fitting(height, width, self.config.resize or "crop")
+
+    @property
+    def height(self) -> int:
+        """H, pixels."""
+        return self.fitting.height
+
+    @property
+    def width(self) -> int:
+        """W, pixels."""
+        return self.fitting.width
 
     def decode(self, cell: Source) -> Array:
         """One video → uint8 `(frames, 3, H, W)`, RGB, in the order shown; fewer frames if the clip has fewer.
@@ -113,9 +149,8 @@ class VideoColumn(Column):
         """Changes whenever `decode` would return something else."""
         settings = self.config
         window = settings.window_seconds if settings.sampling == "window" else ""
-        return (
-            f"video 1 {self.frames} {self.height}x{self.width} {settings.resize} {settings.sampling} {window}"
-        )
+        size = f"{self.height}x{self.width} {self.fitting.resize}"
+        return f"video 1 {self.frames} {size} {settings.sampling} {window}"
 
     def _times(self, seconds: float) -> list[float]:
         """The moments wanted, seconds from the clip's start, rising."""
@@ -129,14 +164,14 @@ class VideoColumn(Column):
         """One frame → uint8 `(3, H, W)`, converted to RGB at the size kept and turned upright."""
         check_pixels(frame.width, frame.height, limits)
         turns = round(frame.rotation / 90) % 4
-        height, width = (self.height, self.width) if turns % 2 == 0 else (self.width, self.height)
-        across, down = scaled_size(frame.width, frame.height, height, width, self.config.resize)
+        fitting = self.fitting if turns % 2 == 0 else self.fitting.turned()
+        across, down = fitting.scaled(frame.width, frame.height)
         if across * down > frame.width * frame.height:  # enlarged: `fit` does it, after cutting
             across, down = frame.width, frame.height
         scaled = scaler.reformat(frame, across, down, "rgb24", interpolation="BILINEAR", threads=1)
         pixels = scaled.to_ndarray()
         upright = Image.fromarray(np.ascontiguousarray(np.rot90(pixels, turns)))
-        return fit(upright, self.height, self.width, self.config.resize)
+        return fit(upright, self.fitting)
 
 
 def _video_stream(container: Any) -> Any:

@@ -7,7 +7,9 @@ from typing import Any
 from sensorium.encoders.audio import CNNAudio, LSTMAudio, TransformerAudio
 from sensorium.encoders.image import CNNImage, ViTImage
 from sensorium.encoders.pretrained.audio import PretrainedAudio
+from sensorium.encoders.pretrained.image import PretrainedImage
 from sensorium.encoders.pretrained.text import PretrainedText
+from sensorium.encoders.pretrained.video import PretrainedVideo
 from sensorium.encoders.resnet import ResNet18, ResNet34, ResNet50
 from sensorium.encoders.tabular import (
     EmbeddingCategories,
@@ -35,6 +37,7 @@ ENCODERS: dict[str, dict[str, type[Any]]] = {
         "resnet34": ResNet34,
         "resnet50": ResNet50,
         "vit": ViTImage,
+        "pretrained": PretrainedImage,
     },
     "audio": {
         "cnn": CNNAudio,
@@ -42,7 +45,7 @@ ENCODERS: dict[str, dict[str, type[Any]]] = {
         "transformer": TransformerAudio,
         "pretrained": PretrainedAudio,
     },
-    "video": {"frames": FramesVideo},
+    "video": {"frames": FramesVideo, "pretrained": PretrainedVideo},
     "number": {"mlp": MLPNumber, "token": TokenNumber},
     "category": {"embedding": EmbeddingCategory, "token": TokenCategory},
     "categories": {"embedding": EmbeddingCategories, "token": TokenCategories},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,17 +27,26 @@ class ImageStem(nn.Module):
 
     Args:
         augment: the column's `config.augment`; None or False for none.
+        mean: of red, green and blue, after `factor`; default: ImageNet's.
+        deviation: standard deviation of red, green and blue, after `factor`; default: ImageNet's.
+        factor: what pixels are multiplied by first.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, augment: AugmentConfig | None) -> None:
+    def __init__(
+        self,
+        augment: AugmentConfig | None,
+        mean: Sequence[float] = MEAN,
+        deviation: Sequence[float] = DEVIATION,
+        factor: float = 1 / 255,
+    ) -> None:
         super().__init__()
         self.augment = augment or None
-        deviation = torch.tensor(DEVIATION)
-        self.register_buffer("scale", 1 / (255 * deviation), persistent=False)
-        self.register_buffer("shift", -torch.tensor(MEAN) / deviation, persistent=False)
+        spread = torch.tensor(deviation)
+        self.register_buffer("scale", factor / spread, persistent=False)
+        self.register_buffer("shift", -torch.tensor(mean) / spread, persistent=False)
 
     def forward(self, pixels: Tensor, clip: Tensor | None = None) -> Tensor:
         """`(N, 3, H, W)` uint8 → `(N, 3, H, W)` float32.

@@ -235,8 +235,7 @@ def _places(size: tuple[int, int], halvings: int) -> int:
 
 def picture_size(column: Pictures) -> tuple[int, int]:
     """Height and width in pixels of a column's pictures or frames."""
-    size = column.config.size
-    return (size, size) if isinstance(size, int) else (size[0], size[1])
+    return column.height, column.width
 
 
 def places_as_tokens(values: Tensor) -> Tensor:

@@ -34,7 +34,17 @@ def _small_image() -> CNNImageConfig:
     return CNNImageConfig(channels=[16, 32, 64, 128])
 
 
-class FramesVideoConfig(Config):
+class TimeConfig(Config):
+    """What a recipe may say about how frames are joined."""
+
+    time: Literal["mean", "lstm", "transformer"] = Field("lstm", description="what joins the frames")
+    hidden: int = Field(64, description="width of one direction's state (lstm)", ge=1)
+    depth: int = Field(2, description="blocks (transformer)", ge=1)
+    heads: int = Field(4, description="attention heads (transformer)", ge=1)
+    dropout: float = Field(0.2, description="share of values dropped in training", ge=0, lt=1)
+
+
+class FramesVideoConfig(TimeConfig):
     """A picture encoder for every frame, then a mean, a recurrence or attention over time."""
 
     kind: Literal["frames"] = "frames"
@@ -44,14 +54,38 @@ class FramesVideoConfig(Config):
     see: Literal["frames", "changes", "both"] = Field(
         "frames", description="each frame, its change from the frame before, or both side by side"
     )
-    time: Literal["mean", "lstm", "transformer"] = Field("lstm", description="what joins the frames")
-    hidden: int = Field(64, description="width of one direction's state (lstm)", ge=1)
-    depth: int = Field(2, description="blocks (transformer)", ge=1)
-    heads: int = Field(4, description="attention heads (transformer)", ge=1)
-    dropout: float = Field(0.2, description="share of values dropped in training", ge=0, lt=1)
 
 
-class FramesVideo(nn.Module):
+class OverTime(nn.Module):
+    """What joins the frames of a clip: their mean, a recurrence or attention.
+
+    Args:
+        config: says which, in `time`.
+        width: of a frame's vector.
+
+    Raises:
+        RecipeError: with `time: transformer`, when the width is not a multiple of `heads`.
+    """
+
+    def __init__(self, config: TimeConfig, width: int) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.recurrent = Recurrent("lstm", width, config.hidden) if config.time == "lstm" else None
+        self.transformer = _transformer(config, width) if config.time == "transformer" else None
+        self.dim = self.recurrent.dim if self.recurrent else width
+
+    def over_time(self, frames: Tensor, mask: Tensor) -> Tokens:
+        """`(B, frames, width)` and its mask → `(B, frames, dim)`, or `(B, 1, dim)` with `time: mean`."""
+        frames = self.dropout(frames)
+        if self.recurrent is not None:
+            return Tokens(self.dropout(self.recurrent(frames, mask)), mask)
+        if self.transformer is not None:
+            positions = sinusoidal_positions(frames.shape[1], self.dim, frames.device)
+            return Tokens(self.transformer(frames + positions, mask), mask)
+        return Tokens(masked_mean(frames, mask).unsqueeze(1), mask.any(dim=1, keepdim=True))
+
+
+class FramesVideo(OverTime):
     """A clip's frames through one picture encoder, the mean of each frame's places, then time.
 
     Only real frames are looked at, and all frames of a clip are augmented alike. `time: mean` gives one
@@ -70,25 +104,15 @@ class FramesVideo(nn.Module):
     Config = FramesVideoConfig
 
     def __init__(self, config: FramesVideoConfig, column: VideoColumn) -> None:
-        super().__init__()
+        image = IMAGES[config.image.kind](config.image, column)
+        super().__init__(config, image.dim * (2 if config.see == "both" else 1))
         self.stem = ImageStem(column.config.augment)
-        self.image = IMAGES[config.image.kind](config.image, column)
+        self.image = image
         self.see = config.see
-        width = self.image.dim * (2 if config.see == "both" else 1)
-        self.dropout = nn.Dropout(config.dropout)
-        self.recurrent = Recurrent("lstm", width, config.hidden) if config.time == "lstm" else None
-        self.transformer = _transformer(config, width) if config.time == "transformer" else None
-        self.dim = self.recurrent.dim if self.recurrent else width
 
     def forward(self, raw: Raw) -> Tokens:
         """`(B, frames, 3, H, W)` uint8 → `(B, frames, dim)`, or `(B, 1, dim)` with `time: mean`."""
-        frames = self.dropout(self._frames(raw))
-        if self.recurrent is not None:
-            return Tokens(self.dropout(self.recurrent(frames, raw.mask)), raw.mask)
-        if self.transformer is not None:
-            positions = sinusoidal_positions(frames.shape[1], self.dim, frames.device)
-            return Tokens(self.transformer(frames + positions, raw.mask), raw.mask)
-        return Tokens(masked_mean(frames, raw.mask).unsqueeze(1), raw.mask.any(dim=1, keepdim=True))
+        return self.over_time(self._frames(raw), raw.mask)
 
     def _see(self, pixels: Tensor, clip: Tensor) -> Tensor:
         """`(N, 3, H, W)` real frames and the clip `(N,)` that each is of → `(N, width)`."""
@@ -103,12 +127,16 @@ class FramesVideo(nn.Module):
     def _frames(self, raw: Raw) -> Tensor:
         """`(B, frames, width)`, zero where there is no frame."""
         clip = raw.mask.nonzero()[:, 0]
-        seen = self._see(self.stem(raw.values[raw.mask], clip), clip)
-        frames = seen.new_zeros(*raw.mask.shape, seen.shape[-1])
-        return frames.masked_scatter(raw.mask.unsqueeze(-1), seen)
+        return at_their_places(self._see(self.stem(raw.values[raw.mask], clip), clip), raw.mask)
 
 
-def _transformer(config: FramesVideoConfig, width: int) -> Transformer:
+def at_their_places(seen: Tensor, mask: Tensor) -> Tensor:
+    """`(N, width)` of the real frames in their order, `(B, frames)` → `(B, frames, width)`, else zero."""
+    frames = seen.new_zeros(*mask.shape, seen.shape[-1])
+    return frames.masked_scatter(mask.unsqueeze(-1), seen)
+
+
+def _transformer(config: TimeConfig, width: int) -> Transformer:
     try:
         check_heads(width, config.heads)
     except ValueError as error:

@@ -36,15 +36,17 @@ AUGMENT = SimpleNamespace(
 )
 COLUMNS = {
     "text": SimpleNamespace(vocabulary_size=30, config=SimpleNamespace(length=16)),
-    "image": SimpleNamespace(config=SimpleNamespace(size=[32, 40], augment=AUGMENT)),
+    "image": SimpleNamespace(height=32, width=40, config=SimpleNamespace(augment=AUGMENT)),
     "audio": SimpleNamespace(rate=8000),
-    "video": SimpleNamespace(config=SimpleNamespace(size=16, augment=AUGMENT, frames=5)),
+    "video": SimpleNamespace(height=16, width=16, config=SimpleNamespace(augment=AUGMENT)),
     "number": SimpleNamespace(),
     "category": SimpleNamespace(size=7),
     "categories": SimpleNamespace(size=7),
 }
-PRETRAINED = {"text": "bert", "audio": "wav2vec2"}
-"""Type of column → the architecture of its tiny random checkpoint; each type's own tests have all."""
+PRETRAINED = {"text": "bert", "audio": "wav2vec2", "image": "convnext", "video": "convnext"}
+"""Type of column → the architecture of its tiny checkpoint; tests of each type go through the others."""
+READ_AS: dict[str, dict[str, Any]] = {"image": {"size": (32, 40)}, "video": {"size": 16, "frames": 5}}
+"""Type of column → how a pretrained encoder's column is configured."""
 ROWS = 3
 
 
@@ -88,7 +90,8 @@ def _built(kind_of_column: str, kind: str) -> Any:
     pytest.importorskip("transformers")
     with tempfile.TemporaryDirectory() as folder:
         made_checkpoint(Path(folder), PRETRAINED[kind_of_column])
-        return encoder(config, encoder.Column(encoder.Column.Config(), folder, Path()))
+        read_as = encoder.Column.Config(**READ_AS.get(kind_of_column, {}))
+        return encoder(config, encoder.Column(read_as, folder, Path()))
 
 
 def assert_same_real_tokens(first: Tokens, second: Tokens) -> None:

@@ -20,7 +20,8 @@ from sensorium.errors import RecipeError
 
 def column(size: int | list[int]) -> Any:
     """A column of pictures of this size, without augmentation."""
-    return SimpleNamespace(config=SimpleNamespace(size=size, augment=None))
+    height, width = (size, size) if isinstance(size, int) else size
+    return SimpleNamespace(height=height, width=width, config=SimpleNamespace(augment=None))
 
 
 def pictures(height: int, width: int) -> Raw:

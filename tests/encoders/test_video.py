@@ -19,7 +19,7 @@ MASK = torch.tensor([[True, True, True], [True, False, False]])
 
 def column(size: int = 8) -> Any:
     """A column of clips of this size, without augmentation."""
-    return SimpleNamespace(config=SimpleNamespace(size=size, augment=None, frames=3))
+    return SimpleNamespace(height=size, width=size, config=SimpleNamespace(augment=None))
 
 
 def clips(size: int = 8) -> Raw:

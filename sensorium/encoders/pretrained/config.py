@@ -17,3 +17,8 @@ class PretrainedConfig(Config):
     tune: Literal["frozen"] = Field(
         "frozen", description="frozen: used as they are, so that features are computed once"
     )
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the pretrained weights stay as they are."""
+        return self.tune == "frozen"
