@@ -16,6 +16,7 @@ import numpy as np
 
 from sensorium.data.table import read_table
 from sensorium.errors import MissingPackage, RecipeError, SensoriumError, require
+from sensorium.frozen import parameter_words
 from sensorium.predict import Predictor, load
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, open_table, prepare
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
@@ -147,8 +148,8 @@ def dry_run_recipe(recipe: Recipe, reporter: Reporter, steps: int = 3) -> None:
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(prepared, RunFolder(Path(folder)), Silent())
         seconds = trainer.try_steps(steps)
-    parameters = trainer.state.parameters()
-    reporter.say(f"{parameters:,} parameters; {len(prepared.parts['train']):,} training rows")
+    parameters = parameter_words(*trainer.state.parameters())
+    reporter.say(f"{parameters}; {len(prepared.parts['train']):,} training rows")
     reporter.say(
         f"{seconds:.2f} s a step; {trainer.steps:,} steps at most, "
         f"about {seconds * trainer.steps / 60:.1f} minutes without validation"

@@ -19,7 +19,7 @@ from sensorium.config import Config
 ROOT = Path(sensorium.__file__).parent
 STAGES = [
     {"errors", "config"},
-    {"batch", "layers", "weights", "data"},
+    {"batch", "layers", "frozen", "weights", "data"},
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "calibration"},
     {"training"},

@@ -12,6 +12,7 @@ from sensorium.batch import Raw, Tokens, masked_mean
 from sensorium.data.pretrained_text import PretrainedTextColumn
 from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.tune import new_adapter
 
 
 class PretrainedTextConfig(PretrainedConfig):
@@ -37,17 +38,17 @@ class PretrainedText(nn.Module):
         self.backbone = load_backbone(column.checkpoint)
         self.dim = self.backbone.config.hidden_size
         self.pool = config.pool if config.pool != "auto" else _own_pool(column.checkpoint.pooling)
+        self.frozen = config.frozen
+        self.adapter = new_adapter(config, self.dim)
 
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`, or `(B, 1, dim)`; features pass as they are."""
-        if raw.values.is_floating_point():
-            return Tokens(raw.values, raw.mask)
-        return self.features(raw)
+        tokens = Tokens(*raw) if raw.values.is_floating_point() else self.features(raw)
+        return Tokens(self.adapter(tokens.values), tokens.mask)
 
     def features(self, raw: Raw) -> Tokens:
-        """Ids `(B, L)` int64 → the tokens of the frozen model."""
-        with torch.no_grad():
-            states = self.backbone(input_ids=raw.values, attention_mask=raw.mask.long()).last_hidden_state
+        """Ids `(B, L)` int64 → the tokens of the language model."""
+        states = self.backbone(input_ids=raw.values, attention_mask=raw.mask.long()).last_hidden_state
         return _pooled(states, raw.mask, self.pool)
 
 
