@@ -52,7 +52,7 @@ class Prepared:
         targets = {name: bound.column for name, bound in self.loader.targets.items()}
         model = Model(self.recipe, columns, targets)
         for name, part in self.recipe.inputs.items():
-            if isinstance(part.encoder, PretrainedConfig):
+            if isinstance(part.encoder, PretrainedConfig) and not part.encoder.frozen:
                 self._begin_tuning(name, model.encoder(name), part.encoder)
         return model
 
@@ -61,7 +61,8 @@ class Prepared:
         found = {}
         for name, part in self.recipe.inputs.items():
             if isinstance(part.encoder, PretrainedConfig):
-                checkpoint: Any = getattr(self.loader.inputs[name].column, "checkpoint")
+                column: Any = self.loader.inputs[name].column
+                checkpoint = column.checkpoint
                 found[name] = f"{checkpoint.name} {getattr(checkpoint, 'digest', '')}".strip()
         return found
 
@@ -80,7 +81,7 @@ class Prepared:
             begin_tuning(encoder.backbone, config)
         except RecipeError as error:
             raise RecipeError(f"inputs.{name}.encoder.{error}") from None
-        raw = None if config.frozen else self.example(name, 2)
+        raw = self.example(name, 2)
         if raw is not None:
             freeze_unused(encoder, raw)
 

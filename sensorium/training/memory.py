@@ -17,7 +17,7 @@ from sensorium.prepare import Prepared
 MARGIN = 0.8
 """Share of the free memory that an estimate may take: what an operation needs for itself is not in it."""
 BYTES_A_PARAMETER = 16
-"""A trained weight, its gradient, and the two averages of AdamW, float32 each; a frozen one is itself alone."""
+"""A trained weight, its gradient, and the two averages of AdamW, float32 each; a frozen weight is alone."""
 LOOK_EVERY = 8
 """Steps between two looks at the memory that is held."""
 

@@ -1,4 +1,4 @@
-"""Pretrained weights: where a checkpoint comes from, and what its own files say of it. Nothing imports torch."""
+"""Pretrained weights: where a checkpoint comes from, and what its files say of it. Nothing imports torch."""
 
 from sensorium.weights.checkpoint import Checkpoint, read_checkpoint
 from sensorium.weights.find import find

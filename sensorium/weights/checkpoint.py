@@ -1,4 +1,4 @@
-"""What a checkpoint's own files say: its architecture, how its inputs are prepared, and where its weights lie."""
+"""What a checkpoint's own files say: its architecture, how inputs are prepared, and where its weights lie."""
 
 from __future__ import annotations
 

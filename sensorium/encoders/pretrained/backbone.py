@@ -7,9 +7,9 @@ from typing import Any
 from sensorium.errors import require
 from sensorium.weights import Checkpoint
 
-_NOTHING_DRAWN_UNSEEN = {"apply_spec_augment": False, "layerdrop": 0.0}
-"""wav2vec 2.0 and HuBERT mask sounds with numpy's generator, which no checkpoint of a run holds, and leave whole
-blocks out; both are off."""
+_STEADY = {"apply_spec_augment": False, "layerdrop": 0.0}
+"""In training, wav2vec 2.0 and HuBERT hide parts of a sound, drawn from numpy's generator, which checkpoints of a
+run do not hold, and leave out whole blocks; both are off."""
 
 
 def load_backbone(checkpoint: Checkpoint) -> Any:
@@ -21,7 +21,7 @@ def load_backbone(checkpoint: Checkpoint) -> Any:
     from safetensors.torch import load_file
 
     transformers = require("transformers", "weights")
-    config = transformers.AutoConfig.for_model(**{**checkpoint.config, **_NOTHING_DRAWN_UNSEEN})
+    config = transformers.AutoConfig.for_model(**{**checkpoint.config, **_STEADY})
     backbone = transformers.AutoModel.from_config(config)
     for path in checkpoint.files:
         backbone.load_state_dict(load_file(path), strict=False)

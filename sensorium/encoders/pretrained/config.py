@@ -33,7 +33,7 @@ class PretrainedConfig(Config):
         0.9,
         gt=0,
         le=1,
-        description="last-N and full: factor of the learning rate for each block further down",
+        description="last-N and full: factor of the learning rate from a block to the one below",
     )
     rank: int = Field(8, ge=1, description="lora: of each update")
     alpha: float = Field(16.0, gt=0, description="lora: updates are multiplied by alpha / rank")

@@ -26,7 +26,7 @@ LR_SHARES = {"lora": 0.2, "last": 0.05, "full": 0.02}
 
 
 def begin_tuning(backbone: nn.Module, config: PretrainedConfig) -> None:
-    """Freezes a backbone, and frees what `config.tune` names; for lora it gets low-rank updates (LoRA).
+    """Frees what `config.tune` names of a backbone, and freezes the rest; lora adds low-rank updates to it.
 
     The updates (Hu et al. 2021, arXiv:2106.09685) go to the linear layers of attention, or to all linear
     layers of blocks without attention. They begin at zero, so nothing changes before the first step.
@@ -38,11 +38,11 @@ def begin_tuning(backbone: nn.Module, config: PretrainedConfig) -> None:
     backbone.requires_grad_(False)
     if config.tune == "lora":
         _add_updates(backbone, config)
-    elif not config.frozen:
+    else:
         lowest = _lowest_level(backbone, config)
         for parameter, level in levels(backbone).items():
             parameter.requires_grad_(level >= lowest)
-    if config.gradient_checkpointing and not config.frozen:
+    if config.gradient_checkpointing:
         _keep_less(backbone, config)
 
 
@@ -146,7 +146,8 @@ class Adapter(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         values = values.float()
-        return values + self.up(nn.functional.gelu(self.down(self.norm(values))))
+        change: Tensor = self.up(nn.functional.gelu(self.down(self.norm(values))))
+        return values + change
 
 
 def new_adapter(config: PretrainedConfig, dim: int) -> nn.Module:
