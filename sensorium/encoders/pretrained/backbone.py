@@ -8,8 +8,8 @@ from sensorium.errors import require
 from sensorium.weights import Checkpoint
 
 _STEADY = {"apply_spec_augment": False, "layerdrop": 0.0}
-"""In training, wav2vec 2.0 and HuBERT hide parts of a sound, drawn from numpy's generator, which checkpoints of a
-run do not hold, and leave out whole blocks; both are off."""
+"""In training, wav2vec 2.0 and HuBERT hide parts of a sound, drawn from numpy's generator, which a run does
+not save, and leave out whole blocks; both are off."""
 
 
 def load_backbone(checkpoint: Checkpoint) -> Any:

@@ -1,4 +1,4 @@
-"""Frozen weights in bfloat16, where they answer the same: half the memory, and faster where the machine is."""
+"""Frozen weights in bfloat16, where they answer the same: half the memory, and faster on many machines."""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ from sensorium.errors import RecipeError, require
 
 BLOCKS = (
     "encoder.layer",  # BERT, MiniLM, XLM-R, E5, DINOv2, VideoMAE
+    "transformer.layer",  # DistilBERT
     "encoder.layers",  # CLIP, SigLIP, wav2vec 2.0, HuBERT
     "layers",  # ModernBERT, Qwen3, ViT, AST, the encoder of Whisper
     "model.layer",  # DINOv3
