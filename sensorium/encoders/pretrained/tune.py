@@ -78,13 +78,9 @@ def learning_rates(
     """
     peak = config.lr or default * LR_SHARES["last" if config.last else config.tune]
     decay = 1.0 if config.tune == "lora" else config.layer_decay
-    found = levels(backbone)
-    top = max(found.values())
-    return {
-        parameter: peak * decay ** (top - level)
-        for parameter, level in found.items()
-        if parameter.requires_grad
-    }
+    found = {one: level for one, level in levels(backbone).items() if one.requires_grad}
+    top = max(found.values(), default=0)
+    return {parameter: peak * decay ** (top - level) for parameter, level in found.items()}
 
 
 def merged_state(model: nn.Module) -> dict[str, Tensor]:
