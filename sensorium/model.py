@@ -229,7 +229,7 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
-        if (folder / "checkpoints").is_dir():
+        if (folder / "checkpoints").is_dir() or (folder / "steps").is_dir():
             raise SensoriumError(
                 f"{folder} holds no trained model: the training is not finished; `sensorium train` goes on"
             ) from None

@@ -23,7 +23,7 @@ STAGES = [
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "calibration"},
     {"training"},
-    {"evaluation", "predict", "draft", "check", "fitting"},
+    {"evaluation", "predict", "draft", "check", "fitting", "ladder"},
     {"comparison"},
     {"cli"},
 ]
@@ -37,7 +37,8 @@ WITHIN_THEIR_STAGE = {
     "inference": {"model", "encoded"},
     "calibration": {"model", "inference"},
     "evaluation": {"predict"},
-    "fitting": {"predict", "draft", "evaluation"},
+    "ladder": {"predict", "evaluation"},
+    "fitting": {"predict", "draft", "evaluation", "ladder"},
     "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
     "layers": {"batch"},
 }
