@@ -145,7 +145,7 @@ def train_in(
 
 
 def _climb(recipe: Recipe, run: RunFolder, reporter: Reporter, data: Any, fresh: bool, began: float) -> None:
-    """Trains the steps of `tune: auto`; the first one begins with the process, the others when it is their turn."""
+    """Trains the steps of `tune: auto`; the first counts its time from `began`, others from their start."""
     moments = iter([began])
     prepared = prepare(step_recipe(recipe, STEPS[0]), data)
 

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,7 +81,6 @@ class Ladder:
             raise RecipeError(
                 "tune: auto compares its steps on validation rows, and data.split holds none back"
             )
-        self.record = self._read()
 
     def climb(self) -> None:
         """Takes step after step, and keeps the model of the best.
@@ -88,29 +88,41 @@ class Ladder:
         Raises:
             Stopped: after an interrupt; the same call goes on from there.
         """
-        for tune in STEPS[len(self.record.steps) :]:
-            if self._noise_reached() or not self._take(tune):
-                break
-        self.record.ended = self._noise_reached() or self._left_out() or "every step was taken"
+        while not self._end():
+            self._take(STEPS[len(self.record.steps)])
         self._keep_best()
 
-    def _take(self, tune: str) -> bool:
-        """Trains a step and compares it; returns False where there is no time for it."""
+    @cached_property
+    def record(self) -> LadderRecord:
+        """Every step so far."""
+        return self._read()
+
+    def _end(self) -> str:
+        """Why there is no further step; "" where there is one."""
+        record, taken = self.record, self._taken()
+        if taken and not taken[-1].beyond_noise:
+            record.ended = f"{taken[-1].tune} gained nothing beyond noise"
+        elif len(record.steps) == len(STEPS):
+            record.ended = "there is no further step"
+        return record.ended
+
+    def _take(self, tune: str) -> None:
+        """Trains a step and compares it, or leaves it out."""
         recipe = step_recipe(self.recipe, tune, self._minutes_left())
         began = time.monotonic()
         try:
             reason = self._reason_against(recipe) if self.record.steps else ""
         except (RecipeError, MissingPackage) as error:  # such as low-rank updates without linear layers
             self._note(Step(tune, left_out=str(error)))
-            return True
-        self.record.spent += time.monotonic() - began
+            return
         if reason:
+            self.record.ended = f"{tune} was left out, as {reason}"
             self._note(Step(tune, left_out=reason))
-            return False
+            return
+        self.record.spent += time.monotonic() - began
         self.reporter.say(f"step {tune}, {STEPS.index(tune) + 1} of at most {len(STEPS)}")
         self.train(recipe, self._home(tune))
         self._note(self._compared(tune))
-        return True
 
     def _reason_against(self, recipe: Recipe) -> str:
         """Why there is no time for a step; "" where there is. Says how long it may take."""
@@ -148,17 +160,6 @@ class Ladder:
         predictor = load(self._home(tune))
         loader = new_loader(self.recipe, self.prepared.table, predictor.inputs, predictor.targets)
         return Answers(predictor.model, collect(predictor.model, loader, self.rows, say=self.reporter.say))
-
-    def _noise_reached(self) -> str:
-        """That the last step gained nothing beyond noise; "" where it did."""
-        taken = self._taken()
-        if not taken or taken[-1].beyond_noise:
-            return ""
-        return f"{taken[-1].tune} gained nothing beyond noise"
-
-    def _left_out(self) -> str:
-        last = self.record.steps[-1]
-        return f"{last.tune} was left out, as {last.left_out}" if last.left_out else ""
 
     def _minutes_left(self) -> float | None:
         """Of `training.minutes`; None without a limit."""

@@ -98,11 +98,13 @@ def step_sentence(step: Step) -> str:
 
 
 def _step(content: Mapping[str, Any]) -> Step:
-    known = {name: math.nan if one is None and name != "gain" else one for name, one in content.items()}
-    if known["gain"] is not None:
-        gain = {name: math.nan if one is None else one for name, one in known["gain"].items()}
-        known["gain"] = Interval(**gain)
-    return Step(**known)
+    gain = content["gain"]
+    return Step(**{**_known(content), "gain": None if gain is None else Interval(**_known(gain))})
+
+
+def _known(content: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON has no word for what is not a number."""
+    return {name: math.nan if one is None else one for name, one in content.items()}
 
 
 LADDER = Study(measure, view, sentences)
