@@ -102,7 +102,7 @@ def test_it_ends_where_a_step_gains_nothing_beyond_noise(climbed: tuple[Path, li
     assert 0 < record.steps[0].trained < record.steps[1].trained
     assert record.spent > record.steps[0].seconds + record.steps[1].seconds > 0
     assert sum("step frozen, 1 of" in line for line in lines) == 1  # not trained again after the Ctrl-C
-    assert any(line.startswith("head: ") and line.endswith("within noise") for line in lines)
+    assert any(line.startswith("head: ") and line.endswith(", none beyond noise") for line in lines)
 
 
 def test_the_model_of_the_run_is_that_of_the_best_step(climbed: tuple[Path, list[str]]) -> None:

@@ -93,7 +93,7 @@ def step_sentence(step: Step) -> str:
     line += f"{step.seconds:.0f} s"
     if step.gain is None:
         return line
-    verdict = "beyond noise" if step.beyond_noise else "within noise"
+    verdict = "beyond noise" if step.beyond_noise else "none beyond noise"
     return f"{line}; gain {value(step.gain)} ({limits(step.gain)}), {verdict}"
 
 

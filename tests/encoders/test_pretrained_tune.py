@@ -82,6 +82,18 @@ def test_blocks_are_found_in_every_architecture(architecture: str) -> None:
     assert found[next(backbone.parameters())] == 0
 
 
+def test_a_backbone_may_lie_inside_another_module() -> None:
+    inner = backbone_of("vit")
+    outer = nn.Module()
+    outer.model = inner
+    assert blocks(outer) == blocks(inner)
+    begin_tuning(outer, config_of("last-1", gradient_checkpointing=True))
+    assert all(
+        name.startswith(("model.layers.1.", "model.layernorm", "model.pooler"))
+        for name in trained_names(outer)
+    )
+
+
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_low_rank_updates_fit_every_architecture_with_linear_layers(architecture: str) -> None:
     backbone = backbone_of(architecture)

@@ -112,11 +112,12 @@ def levels(backbone: nn.Module) -> dict[nn.Parameter, int]:
 
 
 def blocks(backbone: nn.Module) -> list[nn.Module]:
-    """The blocks that a backbone is a stack of, from input to output."""
-    for path in BLOCKS:
-        found = _members(backbone, path)
-        if found:
-            return found
+    """The blocks that a backbone is a stack of, from input to output; it may lie inside another module."""
+    for root in (backbone, *backbone.children()):
+        for path in BLOCKS:
+            found = _members(root, path)
+            if found:
+                return found
     lists = [part for part in backbone.modules() if isinstance(part, nn.ModuleList | nn.Sequential)]
     return list(max(lists, key=len, default=nn.ModuleList([backbone])))
 
@@ -217,10 +218,15 @@ def _with_attention(module: nn.Module, inside: bool) -> Iterator[tuple[nn.Module
 
 def _keep_less(backbone: Any, config: PretrainedConfig) -> None:
     """Turns gradient checkpointing on (Chen et al. 2016, arXiv:1604.06174)."""
-    if not getattr(backbone, "supports_gradient_checkpointing", False):
+    able: list[Any] = [
+        part
+        for part in (backbone, *backbone.children())
+        if getattr(part, "supports_gradient_checkpointing", False)
+    ]
+    if not able:
         raise RecipeError(f"gradient_checkpointing: {config.weights} cannot do it; leave it out")
     # The reentrant way needs inputs with a gradient, which the first tuned block has not.
-    backbone.activation_checkpointing_enable({"use_reentrant": False})
+    able[0].activation_checkpointing_enable({"use_reentrant": False})
 
 
 def _updated_layers(model: nn.Module) -> Iterator[tuple[str, Any]]:
