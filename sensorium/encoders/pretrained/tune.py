@@ -20,6 +20,7 @@ BLOCKS = (
     "model.layer",  # DINOv3
     "encoder.stages.*.layers",  # ResNet, ConvNeXt
     "audio_encoder.layers.*.blocks",  # CLAP
+    "blocks",  # EfficientNet-Lite
 )
 """Where the blocks of an architecture lie, * being every member; elsewhere its longest list counts."""
 LR_SHARES = {"lora": 0.2, "last": 0.05, "full": 0.02}
@@ -112,8 +113,8 @@ def levels(backbone: nn.Module) -> dict[nn.Parameter, int]:
 
 
 def blocks(backbone: nn.Module) -> list[nn.Module]:
-    """The blocks that a backbone is a stack of, from input to output; it may lie inside another module."""
-    for root in (backbone, *backbone.children()):
+    """The blocks that a backbone is a stack of, from input to output; it may lie deep inside another module."""
+    for root in backbone.modules():
         for path in BLOCKS:
             found = _members(root, path)
             if found:
@@ -161,7 +162,7 @@ def _members(backbone: nn.Module, path: str) -> list[nn.Module]:
             parts = [member for part in parts for member in part]
         else:
             parts = [getattr(part, name) for part in parts if hasattr(part, name)]
-    return [member for part in parts for member in part]
+    return [member for part in parts if isinstance(part, nn.ModuleList | nn.Sequential) for member in part]
 
 
 def _lowest_level(backbone: nn.Module, config: PretrainedConfig) -> int:
@@ -219,9 +220,7 @@ def _with_attention(module: nn.Module, inside: bool) -> Iterator[tuple[nn.Module
 def _keep_less(backbone: Any, config: PretrainedConfig) -> None:
     """Turns gradient checkpointing on (Chen et al. 2016, arXiv:1604.06174)."""
     able: list[Any] = [
-        part
-        for part in (backbone, *backbone.children())
-        if getattr(part, "supports_gradient_checkpointing", False)
+        part for part in backbone.modules() if getattr(part, "supports_gradient_checkpointing", False)
     ]
     if not able:
         raise RecipeError(f"gradient_checkpointing: {config.weights} cannot do it; leave it out")
