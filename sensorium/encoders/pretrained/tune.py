@@ -113,7 +113,7 @@ def levels(backbone: nn.Module) -> dict[nn.Parameter, int]:
 
 
 def blocks(backbone: nn.Module) -> list[nn.Module]:
-    """The blocks that a backbone is a stack of, from input to output; it may lie deep inside another module."""
+    """The blocks that a backbone is a stack of, from input to output; it may lie inside another module."""
     for root in backbone.modules():
         for path in BLOCKS:
             found = _members(root, path)
