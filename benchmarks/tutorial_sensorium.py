@@ -69,7 +69,7 @@ class Tutorial:
         rows, loader = trainer.prepared.parts["test"], trainer.prepared.loader
         measured = measure(state.model, collect(state.model, loader, rows))
         return {
-            "parameters": state.parameters(),
+            "parameters": state.parameters()[0],
             "absent_tokens": sum(token.numel() for token in state.model.absent.values()),
             "loss": round(measured["loss"], 3),
             "accuracy": round(measured["label.accuracy"], 3),

@@ -12,6 +12,7 @@ import torch
 
 from sensorium.data.loader import Rows
 from sensorium.errors import CellError, SensoriumError
+from sensorium.frozen import count_parameters, parameter_words
 from sensorium.needed_weights import check_weights
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, prepare
 from sensorium.recipe import read_recipe
@@ -116,9 +117,9 @@ def _check_model(prepared: Prepared, say: Say) -> bool:
     precision, reason = choose_precision(recipe.training.precision, device)
     model = prepared.new_model()
     check_stop_metric(recipe, model, loader, torch.device("cpu"))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
+    parameters = parameter_words(*count_parameters(model))
     micro = choose_micro_batch(recipe.training.micro_batch, recipe.training.batch_size, model, device)
-    say(f"ok    model: {parameters:,} parameters, {precision} ({reason}), {micro} rows a pass")
+    say(f"ok    model: {parameters}, {precision} ({reason}), {micro} rows a pass")
     step, memory = measure_step(model, prepared), MemoryBudget(recipe.training.memory_gb, device)
     try:
         fitting = memory.rows_that_fit(step, micro, divisible=not looks_across_rows(model))

@@ -16,12 +16,15 @@ import numpy as np
 
 from sensorium.data.table import read_table
 from sensorium.errors import MissingPackage, RecipeError, SensoriumError, require
+from sensorium.frozen import parameter_words
+from sensorium.ladder import STEPS, Ladder, climbs, step_recipe
 from sensorium.predict import Predictor, load
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, open_table, prepare
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
 from sensorium.training.progress import Reporter, Silent, Terminal
 
 if TYPE_CHECKING:
+    from sensorium.training.loop import Trainer
     from sensorium.training.run import RunFolder
 
 
@@ -72,7 +75,7 @@ def _fit(chosen: Recipe, data: Any, folder: str | Path | None, reporter: Reporte
         except BaseException:
             shutil.rmtree(passing, ignore_errors=True)
             raise
-    for part in ("checkpoints", "tensorboard"):
+    for part in ("checkpoints", "tensorboard", "steps"):
         shutil.rmtree(passing / chosen.name / part, ignore_errors=True)
     weakref.finalize(predictor, shutil.rmtree, passing, ignore_errors=True)
     return predictor
@@ -124,6 +127,9 @@ def train_in(
             _refuse_another_table(recipe, data, run)
             reporter.say(f"{folder}: this run is finished; --fresh trains again")
             return folder
+        if climbs(recipe):
+            _climb(recipe, run, reporter, data, fresh, began)
+            return folder
         prepared = _prepare(recipe, data, reporter)
         trainer = Trainer(prepared, run, reporter, began)
         if fresh:
@@ -138,21 +144,47 @@ def train_in(
     return folder
 
 
-def dry_run_recipe(recipe: Recipe, reporter: Reporter, steps: int = 3) -> None:
-    """Trains a few steps in a folder that is thrown away, and says how long the whole would take."""
-    from sensorium.training.loop import Trainer
-    from sensorium.training.run import RunFolder
+def _climb(recipe: Recipe, run: RunFolder, reporter: Reporter, data: Any, fresh: bool, began: float) -> None:
+    """Trains the steps of `tune: auto`; the first counts its time from `began`, others from their start."""
+    moments = iter([began])
+    prepared = prepare(step_recipe(recipe, STEPS[0]), data)
 
-    prepared = _prepare(recipe, None, reporter)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(prepared, RunFolder(Path(folder)), Silent())
-        seconds = trainer.try_steps(steps)
-    parameters = trainer.state.parameters()
-    reporter.say(f"{parameters:,} parameters; {len(prepared.parts['train']):,} training rows")
+    def train(step: Recipe, folder: Path) -> Path:
+        return train_in(step, folder, reporter, data=data, began=next(moments, None))
+
+    def seconds_an_epoch(step: Recipe) -> float:
+        trainer, seconds = _try(step, data, Silent())
+        return seconds * trainer.steps_an_epoch
+
+    ladder = Ladder(prepared, recipe, run, reporter, train, seconds_an_epoch)
+    run.start(recipe, fresh)
+    ladder.climb()
+
+
+def dry_run_recipe(recipe: Recipe, reporter: Reporter) -> None:
+    """Trains a few steps in a folder that is thrown away, and says how long the whole would take."""
+    if climbs(recipe):
+        recipe = step_recipe(recipe, STEPS[0], recipe.training.minutes)
+        reporter.say(f"tune: auto begins with the step {STEPS[0]}, which is tried here")
+    trainer, seconds = _try(recipe, None, reporter)
+    prepared = trainer.prepared
+    parameters = parameter_words(*trainer.state.parameters())
+    reporter.say(f"{parameters}; {len(prepared.parts['train']):,} training rows")
     reporter.say(
         f"{seconds:.2f} s a step; {trainer.steps:,} steps at most, "
         f"about {seconds * trainer.steps / 60:.1f} minutes without validation"
     )
+
+
+def _try(recipe: Recipe, data: Any, reporter: Reporter, steps: int = 3) -> tuple[Trainer, float]:
+    """Trains a few steps in a folder that is thrown away; returns what did, and the seconds of a step."""
+    from sensorium.training.loop import Trainer
+    from sensorium.training.run import RunFolder
+
+    prepared = _prepare(recipe, data, reporter)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(prepared, RunFolder(Path(folder)), Silent())
+        return trainer, trainer.try_steps(steps)
 
 
 def _refuse_another_table(recipe: Recipe, data: Any, run: RunFolder) -> None:

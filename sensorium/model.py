@@ -18,6 +18,7 @@ from sensorium.data import COLUMNS
 from sensorium.data.column import Column
 from sensorium.encoders import ENCODERS
 from sensorium.errors import RecipeError, SensoriumError
+from sensorium.frozen import keep_still
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.recipe import Input, Recipe, parse_recipe
@@ -66,6 +67,12 @@ class Model(nn.Module):
         return fused, {
             name: self.head(name).loss(fused.for_output(name), batch.targets[name]) for name in self.outputs
         }
+
+    def train(self, mode: bool = True) -> Model:
+        """Trains or not; frozen parts never do, so that their dropout is off and batch statistics stay."""
+        super().train(mode)
+        keep_still(self)
+        return self
 
     def predict(
         self, inputs: Mapping[str, Raw], hidden: Collection[str] = ()
@@ -222,7 +229,7 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
         weights = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
-        if (folder / "checkpoints").is_dir():
+        if (folder / "checkpoints").is_dir() or (folder / "steps").is_dir():
             raise SensoriumError(
                 f"{folder} holds no trained model: the training is not finished; `sensorium train` goes on"
             ) from None

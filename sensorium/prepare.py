@@ -8,14 +8,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from sensorium.batch import Raw, to_device
 from sensorium.data.cache import Cache
 from sensorium.data.duplicates import DuplicateReport, duplicates
-from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns
+from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns, plan_batches
 from sensorium.data.media import Media
 from sensorium.data.split import split
 from sensorium.data.table import Table, read_table
 from sensorium.data.tabular import CategoryColumn
-from sensorium.errors import SensoriumError, TableError
+from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.tune import begin_tuning, freeze_unused
+from sensorium.errors import RecipeError, SensoriumError, TableError
 from sensorium.folders import default_folder
 from sensorium.model import Model, new_columns
 from sensorium.recipe import Recipe
@@ -43,11 +48,43 @@ class Prepared:
     own_table: bool
 
     def new_model(self) -> Model:
-        """A model of the recipe for these columns, with fresh weights."""
+        """A model of the recipe for these columns, with fresh and with pretrained weights, to be trained."""
         columns = {name: bound.column for name, bound in self.loader.inputs.items()}
-        return Model(
-            self.recipe, columns, {name: bound.column for name, bound in self.loader.targets.items()}
-        )
+        targets = {name: bound.column for name, bound in self.loader.targets.items()}
+        model = Model(self.recipe, columns, targets)
+        for name, part in self.recipe.inputs.items():
+            if isinstance(part.encoder, PretrainedConfig) and not part.encoder.frozen:
+                self._begin_tuning(name, model.encoder(name), part.encoder)
+        return model
+
+    def weights(self) -> dict[str, str]:
+        """Input → name and, where it is known, digest of the checkpoint that its encoder was made from."""
+        found = {}
+        for name, part in self.recipe.inputs.items():
+            if isinstance(part.encoder, PretrainedConfig):
+                column: Any = self.loader.inputs[name].column
+                checkpoint = column.checkpoint
+                found[name] = f"{checkpoint.name} {getattr(checkpoint, 'digest', '')}".strip()
+        return found
+
+    def example(self, name: str, most: int) -> Raw | None:
+        """The first cells of an input in the training rows, at most so many; None where all are missing."""
+        bound, whole = self.loader.inputs[name], self.loader
+        alone = Loader(self.table, {name: bound}, {}, whole.media, whole.cache, key=whole.key)
+        for rows in plan_batches(self.parts["train"], most):
+            raw = to_device(alone.batch(rows).inputs, torch.device("cpu"))[name]
+            if raw.present.any():
+                return raw.rows(raw.present.nonzero().squeeze(1))
+        return None
+
+    def _begin_tuning(self, name: str, encoder: Any, config: PretrainedConfig) -> None:
+        try:
+            begin_tuning(encoder.backbone, config)
+        except RecipeError as error:
+            raise RecipeError(f"inputs.{name}.encoder.{error}") from None
+        raw = self.example(name, 2)
+        if raw is not None:
+            freeze_unused(encoder, raw)
 
 
 def prepare(recipe: Recipe, data: Any = None) -> Prepared:

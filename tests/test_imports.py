@@ -19,11 +19,11 @@ from sensorium.config import Config
 ROOT = Path(sensorium.__file__).parent
 STAGES = [
     {"errors", "config", "folders"},
-    {"batch", "layers", "weights", "data"},
+    {"batch", "layers", "frozen", "weights", "data"},
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "calibration"},
     {"training"},
-    {"evaluation", "predict", "draft", "needed_weights", "check", "fitting"},
+    {"evaluation", "predict", "draft", "needed_weights", "check", "fitting", "ladder"},
     {"comparison"},
     {"cli"},
 ]
@@ -37,7 +37,8 @@ WITHIN_THEIR_STAGE = {
     "inference": {"model", "encoded"},
     "calibration": {"model", "inference"},
     "evaluation": {"predict"},
-    "fitting": {"predict", "draft", "evaluation"},
+    "ladder": {"predict", "evaluation"},
+    "fitting": {"predict", "draft", "evaluation", "ladder"},
     "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
     "check": {"needed_weights"},
     "layers": {"batch"},

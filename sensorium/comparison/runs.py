@@ -44,7 +44,8 @@ class Runs:
                 recipe = with_seed(variant.recipe, seed)
                 folder = self.home / _folder_name(variant.name, seed, recipe)
                 answers.append(self._run(f"{variant.name}, seed {seed}", recipe, folder))
-                parameters = RunFolder(folder).read_manifest()["parameters"]
+                manifest = RunFolder(folder).read_manifest()
+                parameters = manifest.get("trained_parameters", manifest["parameters"])
         except SensoriumError as error:
             self.announcer.run_ended(variant.name, f"refused: {error}", len(seeds) - len(answers))
             return Tried(replace(variant, refused=str(error)), [], 0)

@@ -9,6 +9,7 @@ from sensorium.errors import SensoriumError
 from sensorium.evaluation.calibration_words import CALIBRATION
 from sensorium.evaluation.contributions import CONTRIBUTIONS
 from sensorium.evaluation.curves import CURVES
+from sensorium.evaluation.ladder import LADDER
 from sensorium.evaluation.noise_words import NOISE
 from sensorium.evaluation.rows import ROWS
 from sensorium.evaluation.simple import SIMPLE
@@ -16,6 +17,7 @@ from sensorium.evaluation.slices import SLICES
 from sensorium.evaluation.study import Study
 
 STUDIES: dict[str, Study] = {
+    "ladder": LADDER,
     "contributions": CONTRIBUTIONS,
     "simple_models": SIMPLE,
     "calibration": CALIBRATION,

@@ -134,6 +134,7 @@ def facts(evaluation: Evaluation) -> list[tuple[str, str]]:
     manifest = evaluation.manifest
     known = [
         ("parameters", f"{manifest['parameters']:,}" if "parameters" in manifest else None),
+        ("trained", f"{manifest['trained_parameters']:,}" if "trained_parameters" in manifest else None),
         ("seed", manifest.get("seed")),
         ("precision", manifest.get("precision")),
         ("device", manifest.get("device")),

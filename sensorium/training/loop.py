@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from sensorium.batch import Batch
 from sensorium.calibration import calibrate, save_calibration
 from sensorium.data.loader import Rows
+from sensorium.encoders.pretrained.tune import merged_state
+from sensorium.frozen import load_trained_state, trained_state
 from sensorium.inference import batch_to_device, collect
 from sensorium.model import save_model
 from sensorium.prepare import Prepared
@@ -212,7 +213,7 @@ class Trainer:
         self.time.validation = validated - began
         best = self._is_best(validation)
         if best:
-            weights = self.state.candidate.state_dict()
+            weights = trained_state(self.state.candidate)
             save_checkpoint(self.folder.best, weights, {"epoch": progress.epoch + 1})
         record = {
             "epoch": progress.epoch + 1,
@@ -321,27 +322,26 @@ class Trainer:
                 f"{self.state.progress.step} steps; the best weights until then are saved"
             )
         weights, best = load_checkpoint(self.folder.best)
+        load_trained_state(self.state.candidate, weights)  # training is over, and needs the last ones no more
         loader = self.prepared.loader
         save_model(
             self.folder.model,
             self.prepared.recipe,
             {name: bound.column for name, bound in loader.inputs.items()},
             {name: bound.column for name, bound in loader.targets.items()},
-            weights,
+            merged_state(self.state.candidate),
             {"epoch": best["epoch"], "table": self.state.table_digest, "versions": software()},
         )
-        self._calibrate(weights)
+        self._calibrate()
         self.folder.write_quarantine(loader.quarantine.cells())
         digest = file_digest(self.folder.model / "model.safetensors")
         self._write_manifest("finished", ended_by=str(reason), weights_sha256=digest)
         return self.folder.model
 
-    def _calibrate(self, weights: dict[str, Tensor]) -> None:
+    def _calibrate(self) -> None:
         """Learns temperatures and sets with the best weights, where there are validation rows."""
-        model = self.state.candidate
-        model.load_state_dict(weights)  # training is over, and needs the last ones no more
         calibration = calibrate(
-            model,
+            self.state.candidate,
             self.prepared.loader,
             self.prepared.parts["validation"],
             batch_size=self._validation_batch,

@@ -89,8 +89,12 @@ def choose_micro_batch(asked: int | str, batch_size: int, model: nn.Module, devi
 
 
 def looks_across_rows(model: nn.Module) -> bool:
-    """Whether a layer (batch normalisation) makes of a row something that depends on the rows beside it."""
-    return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
+    """Whether a layer (batch normalisation) makes of a row something that depends on the rows beside it.
+
+    Where it is frozen it does not: it then normalises by what it has learned before.
+    """
+    norms = [part for part in model.modules() if isinstance(part, nn.modules.batchnorm._BatchNorm)]
+    return any(not norm.affine or norm.weight.requires_grad for norm in norms)
 
 
 def _cpu_flags() -> set[str]:

@@ -13,6 +13,7 @@ from sensorium.training.state import TrainingState, threads
 def describe_run(prepared: Prepared, state: TrainingState) -> dict[str, Any]:
     """Rows, table, recipe, machine and versions, as JSON."""
     recipe = prepared.recipe
+    parameters, trained = state.parameters()
     return {
         "name": recipe.name,
         "seed": recipe.training.seed,
@@ -20,7 +21,9 @@ def describe_run(prepared: Prepared, state: TrainingState) -> dict[str, Any]:
         "device": state.device.type,
         "threads": threads(),
         "micro_batch": state.progress.micro_batch,
-        "parameters": state.parameters(),
+        "parameters": parameters,
+        "trained_parameters": trained,
+        "weights": state.weights,
         "rows": {name: len(rows) for name, rows in prepared.parts.items()},
         "duplicates": [report.line() for report in prepared.duplicates],
         "table": {"source": prepared.table.source, "digest": state.table_digest},

@@ -17,7 +17,7 @@ from sensorium.prepare import Prepared
 MARGIN = 0.8
 """Share of the free memory that an estimate may take: what an operation needs for itself is not in it."""
 BYTES_A_PARAMETER = 16
-"""A weight, its gradient, and the two averages of AdamW, float32 each."""
+"""A trained weight, its gradient, and the two averages of AdamW, float32 each; a frozen weight is alone."""
 LOOK_EVERY = 8
 """Steps between two looks at the memory that is held."""
 
@@ -101,7 +101,10 @@ def measure_step(model: Model, prepared: Prepared) -> StepMemory:
     large = activation_bytes(model, prepared, rows)
     small = activation_bytes(model, prepared, rows[:few]) if few < many else 0
     per_row = (large - small) / (many - few) if few < many else large
-    weights = BYTES_A_PARAMETER * sum(parameter.numel() for parameter in model.parameters())
+    weights = sum(
+        parameter.numel() * (BYTES_A_PARAMETER if parameter.requires_grad else parameter.element_size())
+        for parameter in model.parameters()
+    )
     return StepMemory(weights + max(0.0, large - many * per_row), max(0.0, per_row))
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -17,7 +18,10 @@ DEFAULT_LR = {"adamw": 1e-3, "sgd": 0.05, "lion": 1e-4, "muon": 1e-3}
 
 
 def build_optimizers(
-    config: OptimizerConfig, model: nn.Module, hidden: Iterable[nn.Module]
+    config: OptimizerConfig,
+    model: nn.Module,
+    hidden: Iterable[nn.Module],
+    rates: Mapping[nn.Parameter, float] | None = None,
 ) -> list[Optimizer]:
     """The optimizers of a model; Muon needs a second one for what is not a hidden layer's matrix.
 
@@ -25,22 +29,19 @@ def build_optimizers(
     Liu et al. 2025, arXiv:2502.16982, for the scale that lets it share AdamW's learning rate) takes the
     weights of linear and recurrent layers in the parts named by `hidden`, where they have more than one row
     and one column. All else goes to AdamW: embeddings and label tables, positions, marks and other learned
-    tokens, convolutions, vectors, and every layer outside of `hidden`.
+    tokens, convolutions, vectors, every layer outside of `hidden`, and what has a rate of its own.
 
     Args:
         config: kind, learning rate and weight decay.
-        model: all that is trained.
+        model: all that is trained; what is frozen has no optimizer.
         hidden: its parts that lie between the inputs and the outputs' heads: the encoders and the fusion.
+        rates: parameter → peak learning rate, where it is another than the rest's.
     """
-    lr = config.lr or DEFAULT_LR[config.kind]
-    matrices = hidden_matrices(hidden) if config.kind == "muon" else []
-    taken = {id(parameter) for parameter in matrices}
-    others = [parameter for parameter in model.parameters() if id(parameter) not in taken]
-    groups = [
-        {"params": [p for p in others if p.dim() >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in others if p.dim() < 2], "weight_decay": 0.0},
-    ]
-    groups = [group for group in groups if group["params"]]
+    lr, rates = config.lr or DEFAULT_LR[config.kind], rates or {}
+    matrices = [p for p in hidden_matrices(hidden) if p not in rates] if config.kind == "muon" else []
+    taken = set(matrices)
+    others = [p for p in model.parameters() if p.requires_grad and p not in taken]
+    groups = _groups(others, lr, config.weight_decay, rates)
     optimizers: list[Optimizer] = []
     if matrices:
         decay = config.weight_decay
@@ -71,6 +72,16 @@ def learning_rate_factor(config: OptimizerConfig, step: int, steps: int) -> floa
     return 0.5 * (1 + math.cos(math.pi * done)) if config.schedule == "cosine" else 1 - done
 
 
+def _groups(
+    parameters: Iterable[nn.Parameter], lr: float, decay: float, rates: Mapping[nn.Parameter, float]
+) -> list[dict[str, Any]]:
+    """Parameters that share a learning rate and a weight decay, in the order in which each pair is met."""
+    groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+    for parameter in sorted(parameters, key=lambda one: one.dim() < 2):
+        groups[rates.get(parameter, lr), decay if parameter.dim() >= 2 else 0.0].append(parameter)
+    return [{"params": own, "lr": rate, "weight_decay": decay} for (rate, decay), own in groups.items()]
+
+
 def _one_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: float) -> Optimizer:
     if config.kind == "sgd":
         return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
@@ -81,12 +92,12 @@ def _one_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: fl
 
 
 def hidden_matrices(parts: Iterable[nn.Module]) -> list[nn.Parameter]:
-    """The weights of linear and recurrent layers that have more than one row and one column."""
+    """The trained weights of linear and recurrent layers that have more than one row and one column."""
     layers = (module for part in parts for module in part.modules())
     return [
         parameter
         for layer in layers
         if isinstance(layer, nn.Linear | nn.RNNBase)
         for parameter in layer.parameters(recurse=False)
-        if parameter.dim() == 2 and min(parameter.shape) > 1
+        if parameter.requires_grad and parameter.dim() == 2 and min(parameter.shape) > 1
     ]

@@ -112,9 +112,10 @@ class RunFolder:
     def start(self, recipe: Recipe, fresh: bool) -> None:
         """Makes the folder ready, where `fresh` for a run from its beginning; an older model stays."""
         if fresh:
-            for part in (self.path / "checkpoints", self.logs):
+            for part in (self.path / "checkpoints", self.path / "steps", self.logs):
                 shutil.rmtree(part, ignore_errors=True)
-            for file in (self.recipe, self.manifest, self.history, self.quarantine):
+            ladder = self.path / "ladder.json"
+            for file in (self.recipe, self.manifest, self.history, self.quarantine, ladder):
                 file.unlink(missing_ok=True)
         if not self.recipe.exists():
             self._write(self.recipe, recipe.as_yaml())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,13 +10,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.swa_utils import AveragedModel
 
+from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.tune import learning_rates
 from sensorium.errors import SensoriumError
+from sensorium.frozen import count_parameters, load_trained_state, trained_state
 from sensorium.model import Model
 from sensorium.prepare import Prepared
+from sensorium.recipe import Recipe
+from sensorium.training.average import MovingAverage
 from sensorium.training.checkpoint import (
     load_checkpoint,
     pack,
@@ -28,7 +31,7 @@ from sensorium.training.checkpoint import (
 )
 from sensorium.training.learner import Learner
 from sensorium.training.machine import choose_device, choose_precision, keep_freed_memory
-from sensorium.training.optimizer import build_optimizers, learning_rate_factor
+from sensorium.training.optimizer import DEFAULT_LR, build_optimizers, learning_rate_factor
 
 
 @dataclass
@@ -87,18 +90,17 @@ class TrainingState:
         targets = {name: bound.column for name, bound in prepared.loader.targets.items()}
         self.model = prepared.new_model().to(self.device)
         learner = Learner(prepared.recipe, self.model, targets).to(self.device)
-        optimizers = build_optimizers(config.optimizer, learner, [self.model.encoders, self.model.fusion])
+        hidden = [self.model.encoders, self.model.fusion]
+        rates = _rates_of_backbones(prepared.recipe, self.model)
+        optimizers = build_optimizers(config.optimizer, learner, hidden, rates)
         self.schedule = config.optimizer
-        self.peak_rates = [optimizer.param_groups[0]["lr"] for optimizer in optimizers]
+        self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
         prepared_parts = self.accelerator.prepare(learner, *optimizers)
         self.learner: Learner = prepared_parts[0]
         self.optimizers: list[Optimizer] = list(prepared_parts[1:])
-        self.average = (
-            None
-            if config.ema is None
-            else AveragedModel(self.model, multi_avg_fn=_ema(config.ema), use_buffers=True)
-        )
+        self.average = None if config.ema is None else MovingAverage(self.model, config.ema)
         self.table_digest = prepared.table.digest()
+        self.weights = prepared.weights()
         self.progress = Progress()
 
     @property
@@ -110,8 +112,8 @@ class TrainingState:
     def set_learning_rate(self, steps: int) -> None:
         """Sets the rate of the coming step; `steps` is the length of the whole run."""
         factor = learning_rate_factor(self.schedule, self.progress.step, steps)
-        for optimizer, peak in zip(self.optimizers, self.peak_rates, strict=True):
-            for group in optimizer.param_groups:
+        for optimizer, peaks in zip(self.optimizers, self.peak_rates, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * factor
 
     def update(self) -> None:
@@ -119,21 +121,27 @@ class TrainingState:
         if self.schedule.clip is not None:
             # Apart: large gradients of the extra heads must not shorten the model's step.
             for part in (self.model, self.learner.heads):
-                self.accelerator.clip_grad_norm_(list(part.parameters()), self.schedule.clip)
+                trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
+                self.accelerator.clip_grad_norm_(trained, self.schedule.clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
-            self.average.update_parameters(self.model)
+            self.average.update(self.model)
 
     def save(self, path: Path) -> None:
-        """Writes a checkpoint; see `save_checkpoint` for what a kill leaves."""
+        """Writes a checkpoint, without what is frozen; see `save_checkpoint` for what a kill leaves."""
         optimizer_tensors, optimizers = pack("optimizer", [part.state_dict() for part in self.optimizers])
-        tensors: dict[str, Tensor] = {f"learner.{k}": v for k, v in self.learner.state_dict().items()}
+        tensors: dict[str, Tensor] = {f"learner.{k}": v for k, v in trained_state(self.learner).items()}
         tensors |= optimizer_tensors | random_state(self.device)
         if self.average is not None:
-            tensors |= {f"average.{key}": value for key, value in self.average.state_dict().items()}
-        about = {"progress": asdict(self.progress), "optimizers": optimizers, "table": self.table_digest}
+            tensors |= {f"average.{key}": value for key, value in trained_state(self.average).items()}
+        about = {
+            "progress": asdict(self.progress),
+            "optimizers": optimizers,
+            "table": self.table_digest,
+            "weights": self.weights,
+        }
         save_checkpoint(path, tensors, about)
 
     def load(self, path: Path) -> None:
@@ -147,6 +155,12 @@ class TrainingState:
             raise SensoriumError(
                 f"{path}: the table has changed since this run was stopped; start over with --fresh"
             )
+        for name, before in saved.get("weights", {}).items():
+            if self.weights.get(name) != before:
+                raise SensoriumError(
+                    f"{path}: the pretrained weights of inputs.{name} have changed since this run was "
+                    "stopped; start over with --fresh"
+                )
         try:
             self._take_up(tensors, saved)
         except (KeyError, TypeError, ValueError, RuntimeError) as error:  # such as weights of other shapes
@@ -157,38 +171,26 @@ class TrainingState:
 
     def _take_up(self, tensors: dict[str, Tensor], saved: dict[str, Any]) -> None:
         self.progress = Progress(**{"micro_batch": self.progress.micro_batch, **saved["progress"]})
-        self.learner.load_state_dict(_under("learner.", tensors))
+        load_trained_state(self.learner, _under("learner.", tensors))
         if self.average is not None:
-            self.average.load_state_dict(_under("average.", tensors))
+            load_trained_state(self.average, _under("average.", tensors))
         for optimizer, state in zip(self.optimizers, unpack(tensors, saved["optimizers"]), strict=True):
             optimizer.load_state_dict(state)
         restore_random_state(tensors, self.device)
 
-    def parameters(self) -> int:
-        """How many numbers the model learns."""
-        return sum(parameter.numel() for parameter in self.model.parameters())
+    def parameters(self) -> tuple[int, int]:
+        """How many numbers the model has, and how many of them it learns."""
+        return count_parameters(self.model)
 
 
-def _ema(decay: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
-    """How `AveragedModel` moves its weights towards the model's: by 1 - min(decay, (1 + n) / (10 + n)).
-
-    n counts the averaged steps and is part of the checkpoint. The smaller decay at the start lets the
-    average forget the first weights in short runs too; a decay of 0.999 is reached at n = 8990.
-
-    Source: `num_updates` of TensorFlow's `tf.train.ExponentialMovingAverage`. What is not a floating point
-    number, as a count of batches, is copied.
-    """
-
-    @torch.no_grad()
-    def move(averages: Sequence[Tensor], currents: Sequence[Tensor], averaged: Tensor | int) -> None:
-        number = int(averaged)
-        share = 1 - min(decay, (1 + number) / (10 + number))
-        if averages[0].is_floating_point():  # all are of one type
-            torch._foreach_lerp_(list(averages), list(currents), share)
-        else:
-            torch._foreach_copy_(list(averages), list(currents))
-
-    return move
+def _rates_of_backbones(recipe: Recipe, model: Model) -> dict[nn.Parameter, float]:
+    """The peak learning rates of the pretrained weights that are tuned."""
+    default = DEFAULT_LR[recipe.training.optimizer.kind]
+    rates: dict[nn.Parameter, float] = {}
+    for name, part in recipe.inputs.items():
+        if isinstance(part.encoder, PretrainedConfig) and not part.encoder.frozen:
+            rates |= learning_rates(model.encoder(name).backbone, part.encoder, default)
+    return rates
 
 
 def threads() -> int:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
-from torch.optim.swa_utils import AveragedModel
 
 from sensorium.prepare import prepare
 from sensorium.recipe import parse_recipe
-from sensorium.training.state import TrainingState, _ema
+from sensorium.training.average import MovingAverage
+from sensorium.training.state import TrainingState
 from tests import made
 
 
 def test_the_average_warms_up_and_copies_counts() -> None:
     model = nn.BatchNorm1d(1)
-    average = AveragedModel(model, multi_avg_fn=_ema(0.2), use_buffers=True)
+    average = MovingAverage(model, 0.2)
     seen = []
     for step in range(4):
         with torch.no_grad():
             model.weight.fill_(float(step))
             model.num_batches_tracked.fill_(step)
-        average.update_parameters(model)
+        average.update(model)
         seen.append(float(average.module.weight.detach()))
     first = 9 / 11  # from 0 to 1 with decay (1 + 1) / (10 + 1)
     second = 0.2 * first + 0.8 * 2  # (1 + 2) / (10 + 2) is 0.25: from here on the decay is 0.2

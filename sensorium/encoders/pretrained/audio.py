@@ -14,7 +14,9 @@ from sensorium.batch import Raw, Tokens, masked_mean, where_real
 from sensorium.data.pretrained_audio import PretrainedAudioColumn
 from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.frozen import holds_features
 from sensorium.encoders.pretrained.sound import KALDI_HOP, new_front
+from sensorium.encoders.pretrained.tune import new_adapter
 
 _AST_SPECIAL = 2
 """Tokens of the Audio Spectrogram Transformer before those of patches: of the class and of its teacher."""
@@ -49,21 +51,20 @@ class PretrainedAudio(nn.Module):
         self.backbone = load_backbone(checkpoint)
         self.dim = self.backbone.config.hidden_size
         self.pool = "mean" if config.pool == "auto" else config.pool
-        self.frozen = config.tune == "frozen"
+        self.frozen = config.frozen
+        self.adapter = new_adapter(config, self.dim)
         self._made_with = f"{checkpoint.digest} {settings.rate} {settings.seconds} {settings.part}"
 
     def forward(self, raw: Raw) -> Tokens:
         """Samples `(B, S)` float32 → `(B, T, dim)`, or `(B, 1, dim)`; features pass as they are."""
-        if raw.values.dim() == 3:
-            return Tokens(raw.values, raw.mask)
-        return self.features(raw)
+        tokens = Tokens(*raw) if holds_features(raw) else self.features(raw)
+        return Tokens(self.adapter(tokens.values), tokens.mask)
 
     def features(self, raw: Raw) -> Tokens:
-        """Samples `(B, S)` float32 → the tokens of the frozen model."""
+        """Samples `(B, S)` float32 → the tokens of the model."""
         samples, lengths = where_real(raw.values, raw.mask), raw.mask.sum(dim=1).clamp(min=1)
         hear = _HEARD.get(self.backbone.config.model_type, _hear_wave)
-        with torch.no_grad():
-            moments, mask, first = hear(self.backbone, self.front, samples, lengths)
+        moments, mask, first = hear(self.backbone, self.front, samples, lengths)
         if self.pool == "tokens":
             return Tokens(where_real(moments, mask), mask)
         vector = first if self.pool == "first" else masked_mean(moments, mask)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sensorium.config import Config
+
+_MANNERS = re.compile(r"frozen|head|lora|last-[1-9]\d*|full|auto")
 
 
 class PretrainedConfig(Config):
@@ -14,11 +17,45 @@ class PretrainedConfig(Config):
 
     kind: Literal["pretrained"] = "pretrained"
     weights: str = Field(..., description="id of a checkpoint, or a folder beside the recipe")
-    tune: Literal["frozen"] = Field(
-        "frozen", description="frozen: used as they are, so that features are computed once"
+    tune: str = Field(
+        "frozen",
+        description="frozen: used as they are, so that features are computed once; head: a small trained "
+        "layer after them; lora: low-rank updates of attention; last-N, such as last-2: the last N blocks; "
+        "full: all; auto: frozen, head, lora and full in turn, while validation gains beyond noise",
     )
+    lr: float | None = Field(
+        None,
+        gt=0,
+        description="peak learning rate of the pretrained weights that are tuned; default: 0.2 (lora), 0.05 "
+        "(last-N) or 0.02 (full) of the optimizer's default, which for adamw is 2e-4, 5e-5 and 2e-5",
+    )
+    layer_decay: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="last-N and full: factor of the learning rate from a block to the one below",
+    )
+    rank: int = Field(8, ge=1, description="lora: of each update")
+    alpha: float = Field(16.0, gt=0, description="lora: updates are multiplied by alpha / rank")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora: of what enters the updates")
+    adapter: int = Field(64, ge=1, description="head: width of the layer")
+    gradient_checkpointing: bool = Field(
+        False, description="compute activations of tuned blocks twice, to keep less in memory"
+    )
+
+    @field_validator("tune")
+    @classmethod
+    def _known_manner(cls, value: str) -> str:
+        if not _MANNERS.fullmatch(value):
+            raise ValueError("write frozen, head, lora, last-N (such as last-2), full or auto")
+        return value
 
     @property
     def frozen(self) -> bool:
-        """Whether the pretrained weights stay as they are."""
-        return self.tune == "frozen"
+        """Whether the pretrained weights stay as they are; `auto` is where its first step is."""
+        return self.tune in ("frozen", "head", "auto")
+
+    @property
+    def last(self) -> int:
+        """N of last-N; 0 for other manners."""
+        return int(self.tune.removeprefix("last-")) if self.tune.startswith("last-") else 0

@@ -12,6 +12,8 @@ from sensorium.data.pretrained_image import PretrainedImageColumn, normalisation
 from sensorium.data.pretrained_video import PretrainedVideoColumn
 from sensorium.encoders.augment import ImageStem
 from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.frozen import holds_features
+from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.encoders.pretrained.vision import Seen, Vision, check_pool, in_parts, one_vector
 
 Pool = Literal["auto", "tokens", "mean", "first"]
@@ -62,12 +64,14 @@ class PretrainedImage(nn.Module):
         if self.frozen:
             self.backbone.settle()
         self.dim = self.backbone.pooled_width if config.pool == "auto" else self.backbone.width
+        self.adapter = new_adapter(config, self.dim)
         self.grid = self.backbone.grid(column.height, column.width) if config.pool == "tokens" else ()
         self._key = f"{column.checkpoint.digest} {config.pool} {column.cache_key()}"
 
     def forward(self, raw: Raw) -> Tokens:
         """`(B, 3, H, W)` uint8 → `(B, places, dim)`, or `(B, 1, dim)`; features pass as they are."""
-        return Tokens(*raw) if raw.values.is_floating_point() else self.features(raw)
+        tokens = Tokens(*raw) if holds_features(raw) else self.features(raw)
+        return Tokens(self.adapter(tokens.values), tokens.mask)
 
     def features(self, raw: Raw) -> Tokens:
         """`(B, 3, H, W)` uint8 → the tokens of the model."""

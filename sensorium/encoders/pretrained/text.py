@@ -12,9 +12,13 @@ from sensorium.batch import Raw, Tokens, masked_mean, where_real
 from sensorium.data.pretrained_text import PretrainedTextColumn
 from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.frozen import holds_features, multiplies_bfloat16, quicken
+from sensorium.encoders.pretrained.precision import Lowered
+from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.errors import WeightsError
 from sensorium.weights import Checkpoint
 
+_PROBED = 16  # cells by which bfloat16 is compared with float32
 _MODE = "pooling_mode_"
 _POOLS = {
     "pooling_mode_cls_token": "first",
@@ -57,30 +61,38 @@ class PretrainedText(nn.Module):
         self.dim = self.backbone.config.hidden_size
         self.padding = self.backbone.config.pad_token_id or 0
         self.pool = config.pool if config.pool != "auto" else _own_pool(checkpoint)
-        self.frozen = config.tune == "frozen"
+        self.frozen = config.frozen
+        self.adapter = new_adapter(config, self.dim)
+        self.lowered: Lowered | None = None
+        self._quick = False
         self._made_with = f"{checkpoint.digest} {column.config.length} {column.prefix!r}"
 
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`, or `(B, 1, dim)`; features pass as they are."""
-        if raw.values.is_floating_point():
-            return Tokens(raw.values, raw.mask)
-        return self.features(raw)
+        tokens = Tokens(*raw) if holds_features(raw) else self.features(raw)
+        return Tokens(self.adapter(tokens.values), tokens.mask)
 
     def features(self, raw: Raw) -> Tokens:
-        """Ids `(B, L)` int64 → the tokens of the frozen model."""
-        ids = raw.values.masked_fill(~raw.mask, self.padding)  # by which RoBERTa counts its positions
-        with torch.no_grad():
-            states = self.backbone(input_ids=ids, attention_mask=raw.mask.long()).last_hidden_state
-        return _pooled(states, raw.mask, self.pool)
+        """Ids `(B, L)` int64 → the tokens of the language model, float32."""
+        if self.frozen and not self._quick:
+            self._quick = True
+            few = raw.rows(raw.present.nonzero().squeeze(1)[:_PROBED])
+            self.lowered = quicken(self.backbone, lambda: self._states(few))
+        return _pooled(self._states(raw), raw.mask, self.pool)
 
     def feature_key(self) -> str:
         """Names everything that decides the features of a text."""
-        return f"text {self._made_with} {self.pool}"
+        return f"text {self._made_with} {self.pool} {'bf16' if multiplies_bfloat16() else 'fp32'}"
+
+    def _states(self, raw: Raw) -> Tensor:
+        ids = raw.values.masked_fill(~raw.mask, self.padding)  # by which RoBERTa counts its positions
+        states = self.backbone(input_ids=ids, attention_mask=raw.mask.long()).last_hidden_state
+        return where_real(states.float(), raw.mask)
 
 
 def _pooled(states: Tensor, mask: Tensor, pool: str) -> Tokens:
     if pool == "tokens":
-        return Tokens(where_real(states, mask), mask)
+        return Tokens(states, mask)
     if pool == "mean":
         vector = masked_mean(states, mask)
     elif pool == "max":

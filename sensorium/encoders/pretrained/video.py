@@ -11,7 +11,9 @@ from torch import Tensor
 from sensorium.batch import Raw, Tokens
 from sensorium.data.pretrained_video import PretrainedVideoColumn
 from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.frozen import holds_features
 from sensorium.encoders.pretrained.image import Pool, new_stem
+from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.encoders.pretrained.vision import (
     PICTURES,
     VIDEOS,
@@ -66,6 +68,7 @@ class PretrainedVideo(OverTime):
         width = backbone.pooled_width if config.pool == "auto" else backbone.width
         super().__init__(config.model_copy(update={"time": "mean"}) if whole else config, width)
         self.backbone = backbone
+        self.adapter = new_adapter(config, width)
         self.whole = whole
         self.frozen = config.frozen
         self.pool = config.pool
@@ -76,7 +79,8 @@ class PretrainedVideo(OverTime):
 
     def forward(self, raw: Raw) -> Tokens:
         """`(B, frames, 3, H, W)` uint8 → `(B, L, dim)`; features pass to what joins them over time."""
-        tokens = Tokens(*raw) if raw.values.is_floating_point() else self.features(raw)
+        tokens = Tokens(*raw) if holds_features(raw) else self.features(raw)
+        tokens = Tokens(self.adapter(tokens.values), tokens.mask)
         return tokens if self.whole else self.over_time(tokens.values, tokens.mask)
 
     def features(self, raw: Raw) -> Tokens:
