@@ -125,6 +125,7 @@ def train_in(
             reporter.say(f"{folder}: this run is finished; --fresh trains again")
             return folder
         prepared = _prepare(recipe, data, reporter)
+        _use_features(prepared, reporter)
         trainer = Trainer(prepared, run, reporter, began)
         if fresh:
             trainer.time.require_time()
@@ -144,6 +145,7 @@ def dry_run_recipe(recipe: Recipe, reporter: Reporter, steps: int = 3) -> None:
     from sensorium.training.run import RunFolder
 
     prepared = _prepare(recipe, None, reporter)
+    _use_features(prepared, reporter)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(prepared, RunFolder(Path(folder)), Silent())
         seconds = trainer.try_steps(steps)
@@ -179,6 +181,16 @@ def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
     for line in [*doubts(prepared), *(report.line() for report in prepared.duplicates)]:
         reporter.say(f"warning: {line}")
     return prepared
+
+
+def _use_features(prepared: Prepared, reporter: Reporter) -> None:
+    """Computes the features of frozen encoders, or finds them in the cache, for all rows that training reads."""
+    from sensorium.features import use_features
+    from sensorium.training.machine import choose_device
+
+    rows = np.sort(np.concatenate([prepared.parts["train"], prepared.parts["validation"]]))
+    device = choose_device(prepared.recipe.training.device)
+    use_features(prepared.new_model(), prepared.loader, rows, reporter.say, device)
 
 
 def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:

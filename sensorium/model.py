@@ -17,6 +17,7 @@ from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
 from sensorium.data.column import Column
 from sensorium.encoders import ENCODERS
+from sensorium.encoders.pretrained.frozen import FrozenBackbone, with_features
 from sensorium.errors import RecipeError, SensoriumError
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
@@ -131,7 +132,8 @@ class Model(nn.Module):
             values = absent.expand(len(present), 1, -1)
             return Tokens(values, torch.ones_like(present).unsqueeze(1))
         everywhere = len(rows) == len(present)
-        encoded: Tokens = self.encoder(name)(raw if everywhere else raw.rows(rows))
+        encoder = self.encoder(name)
+        encoded: Tokens = encoder(with_features(encoder, raw if everywhere else raw.rows(rows)))
         values = encoded.values.float()
         if everywhere:
             return Tokens(values, encoded.mask)
@@ -143,6 +145,34 @@ class Model(nn.Module):
         first = torch.zeros_like(mask)
         first[:, 0] = ~present
         return Tokens(torch.where(first.unsqueeze(-1), absent.to(values.dtype), start), mask | first)
+
+    def frozen_weights(self) -> dict[str, Tensor]:
+        """The weights of backbones that are not trained, which `state_dict` lacks, as a saved model has them."""
+        return {
+            f"{prefix}{name}": tensor
+            for prefix, backbone in self._frozen_backbones().items()
+            for name, tensor in backbone.weights().items()
+        }
+
+    def load_saved(self, weights: Mapping[str, Tensor]) -> None:
+        """Takes back `state_dict` and `frozen_weights` together.
+
+        Raises:
+            RuntimeError: when names or shapes are others.
+        """
+        trained = dict(weights)
+        for prefix, backbone in self._frozen_backbones().items():
+            own = [name for name in trained if name.startswith(prefix)]
+            backbone.take_weights({name.removeprefix(prefix): trained.pop(name) for name in own})
+        self.load_state_dict(trained)
+
+    def _frozen_backbones(self) -> dict[str, FrozenBackbone]:
+        """What their weights' names begin with → backbones that are not trained."""
+        backbones = {
+            f"encoders.{module_name(name)}.backbone.": getattr(self.encoder(name), "backbone", None)
+            for name in self.inputs
+        }
+        return {prefix: found for prefix, found in backbones.items() if isinstance(found, FrozenBackbone)}
 
     def _with_grid(self, name: str, place: Place, tokens: Tokens) -> Place:
         """Adds the height and width of a picture's tokens, where they came through the fusion unpooled."""
@@ -240,7 +270,7 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
         for name, column in targets.items():
             column.load_state(fitted["outputs"][name])
         model = Model(recipe, columns, targets)
-        model.load_state_dict(weights)
+        model.load_saved(weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise SensoriumError(f"{folder}: the weights do not fit the recipe beside them ({line})") from None

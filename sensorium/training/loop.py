@@ -327,7 +327,7 @@ class Trainer:
             self.prepared.recipe,
             {name: bound.column for name, bound in loader.inputs.items()},
             {name: bound.column for name, bound in loader.targets.items()},
-            weights,
+            weights | self.model.frozen_weights(),
             {"epoch": best["epoch"], "table": self.state.table_digest, "versions": software()},
         )
         self._calibrate(weights)

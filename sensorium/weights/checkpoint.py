@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ class Checkpoint:
         pooling: how tokens become one vector (1_Pooling/config.json); empty where nothing is said.
         tokenizer: the text of tokenizer.json; "" where there is none.
         files: the weights; empty where a saved model holds them.
+        sha256: of the weights, where they are not in `files`.
     """
 
     name: str
@@ -29,6 +32,18 @@ class Checkpoint:
     pooling: dict[str, Any] = field(default_factory=dict)
     tokenizer: str = ""
     files: tuple[Path, ...] = ()
+    sha256: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the weights, in hexadecimal: it names the features that were computed with them."""
+        if not self.files:
+            return self.sha256
+        digest = hashlib.sha256()
+        for path in self.files:
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        return digest.hexdigest()
 
     def state(self) -> dict[str, Any]:
         """What a saved model keeps beside the weights, as JSON types."""
@@ -38,6 +53,7 @@ class Checkpoint:
             "processor": self.processor,
             "pooling": self.pooling,
             "tokenizer": self.tokenizer,
+            "sha256": self.digest,
         }
 
     @classmethod

@@ -279,7 +279,7 @@ def test_a_damaged_array_is_replaced_and_said_once(tmp_path: Path) -> None:
     for seed in range(5):
         assert cache.get(f"digest {seed}", "key") is None
         cache.put(f"digest {seed}", "key", picture(seed), 1000)
-    assert cache.notes == [f"some cached media in {tmp_path} are damaged and are decoded again"]
+    assert cache.notes == [f"some of what is cached in {tmp_path} is damaged and is made again"]
     for _ in range(2):  # the damaged segment is still there, and is passed over
         again = Cache(tmp_path)
         for seed in range(5):
@@ -341,7 +341,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_does_not_stop(tmp_path
     cache.close()
     assert len(cache.notes) == 1
     assert cache.notes[0].startswith(
-        f"decoded media are no longer cached in {tmp_path / 'file' / 'cache'}: Not a directory"
+        f"nothing more is cached in {tmp_path / 'file' / 'cache'}: Not a directory"
     )
     assert "another folder" in cache.notes[0]
 

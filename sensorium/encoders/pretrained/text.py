@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from sensorium.batch import Raw, Tokens, masked_mean
 from sensorium.data.pretrained_text import PretrainedTextColumn
-from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.frozen import FrozenBackbone, holds_features
 
 
 class PretrainedTextConfig(PretrainedConfig):
@@ -34,21 +34,26 @@ class PretrainedText(nn.Module):
 
     def __init__(self, config: PretrainedTextConfig, column: PretrainedTextColumn) -> None:
         super().__init__()
-        self.backbone = load_backbone(column.checkpoint)
-        self.dim = self.backbone.config.hidden_size
+        self.frozen = config.tune == "frozen"
+        self.length = column.config.length
+        self.backbone = FrozenBackbone(column.checkpoint)
+        self.dim = self.backbone.width
         self.pool = config.pool if config.pool != "auto" else _own_pool(column.checkpoint.pooling)
 
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`, or `(B, 1, dim)`; features pass as they are."""
-        if raw.values.is_floating_point():
+        if holds_features(raw):
             return Tokens(raw.values, raw.mask)
         return self.features(raw)
 
     def features(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → the tokens of the frozen model."""
-        with torch.no_grad():
-            states = self.backbone(input_ids=raw.values, attention_mask=raw.mask.long()).last_hidden_state
+        states = self.backbone(input_ids=raw.values, attention_mask=raw.mask.long()).last_hidden_state
         return _pooled(states, raw.mask, self.pool)
+
+    def feature_key(self) -> str:
+        """Names everything that decides the features of a text."""
+        return f"text {self.backbone.checkpoint.digest} {self.pool} {self.length}"
 
 
 def _pooled(states: Tensor, mask: Tensor, pool: str) -> Tokens:
