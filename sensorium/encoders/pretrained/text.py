@@ -48,12 +48,13 @@ class PretrainedText(nn.Module):
 
     def features(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → the tokens of the frozen model."""
-        states = self.backbone(input_ids=raw.values, attention_mask=raw.mask.long()).last_hidden_state
-        return _pooled(states, raw.mask, self.pool)
+        found = self.backbone(input_ids=raw.values, attention_mask=raw.mask.long())
+        return _pooled(found.last_hidden_state.float(), raw.mask, self.pool)
 
     def feature_key(self) -> str:
         """Names everything that decides the features of a text."""
-        return f"text {self.backbone.checkpoint.digest} {self.pool} {self.length}"
+        backbone = self.backbone
+        return f"text {backbone.checkpoint.digest} {self.pool} {self.length} {backbone.precision}"
 
 
 def _pooled(states: Tensor, mask: Tensor, pool: str) -> Tokens:
