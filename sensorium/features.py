@@ -106,7 +106,7 @@ class Extraction:
             for batch in batches_by_length(decoded, self._budget):
                 self._compute(cells[batch], [decoded[one] for one in batch], distinct, writer)
             done += len(cells)
-            if time.monotonic() - said > SECONDS_BETWEEN_LINES:
+            if done < total and time.monotonic() - said > SECONDS_BETWEEN_LINES:
                 self.say(f"features of {self.name}: {done:,} of {total:,} cells")
                 said = time.monotonic()
         for note in writer.notes:

@@ -23,7 +23,7 @@ STAGES = [
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "features", "calibration"},
     {"training"},
-    {"evaluation", "predict", "draft", "check", "fitting"},
+    {"evaluation", "predict", "draft", "check", "embedding", "fitting"},
     {"comparison"},
     {"cli"},
 ]
@@ -38,6 +38,7 @@ WITHIN_THEIR_STAGE = {
     "features": {"model"},
     "calibration": {"model", "inference"},
     "evaluation": {"predict"},
+    "embedding": {"predict"},
     "fitting": {"predict", "draft", "evaluation"},
     "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
     "layers": {"batch"},
