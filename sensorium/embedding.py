@@ -83,7 +83,7 @@ def open_embedder(
     path = Path(source)
     if path.suffix in {".yaml", ".yml"}:
         embedder = _of_recipe(path)
-    elif (path / "model.safetensors").exists() or (path / "model" / "model.safetensors").exists():
+    elif (path / "recipe.yaml").exists():  # beside a model or a run, and in no folder of weights
         embedder = _of_model(path)
     else:
         embedder = _of_weights(str(source), column, kind)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import tempfile
+import weakref
 from io import FileIO
 
 import numpy as np
@@ -101,6 +102,7 @@ class FeatureWriter:
             folder = default_folder()
             folder.mkdir(parents=True, exist_ok=True)
             self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - mapped later
+            weakref.finalize(self, self._file.close)  # where what fills it stops halfway
         rest = memoryview(content)
         while rest:  # on a disk that is nearly full, less is taken at a time
             rest = rest[self._file.write(rest) :]
