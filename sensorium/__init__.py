@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sensorium.comparison.compare import compare
     from sensorium.data.table import Table, read_table
+    from sensorium.embedding import embed
     from sensorium.errors import CellError, MissingPackage, RecipeError, SensoriumError, TableError
     from sensorium.fitting import fit
     from sensorium.predict import Predictor, load
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "compare": "sensorium.comparison.compare",
+    "embed": "sensorium.embedding",
     "fit": "sensorium.fitting",
     "load": "sensorium.predict",
     "Predictor": "sensorium.predict",
@@ -44,6 +46,7 @@ __all__ = [
     "TableError",
     "__version__",
     "compare",
+    "embed",
     "fit",
     "load",
     "read_recipe",

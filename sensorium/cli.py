@@ -257,6 +257,29 @@ def weights(
     print_weights(describe_needed(chosen), Console())
 
 
+@app.command()
+def embed(
+    source: Annotated[str, typer.Argument(help="runs/NAME, recipe.yaml, or the id of pretrained weights")],
+    data: Annotated[Path, typer.Argument(help="table: a file, a folder, or a glob in quotes")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .lance, .npy, or a folder")],
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="input wanted; may be given again; default: all")
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="column to read, where weights are named")] = None,
+    kind: Annotated[str, typer.Option("--type", help="of that column: text, image, audio, video")] = "text",
+    media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
+) -> None:
+    """Write the features of pretrained encoders as vectors, row for row, through the cache."""
+    from sensorium.data.table import files_of, read_table
+    from sensorium.data.write import refuse_to_replace
+    from sensorium.embedding import open_embedder, write_embeddings
+
+    refuse_to_replace(files_of(data), output)
+    embedder = open_embedder(source, inputs or (), column, kind)
+    rows = write_embeddings(embedder, read_table(data, media_root), output, typer.echo)
+    typer.echo(f"wrote {rows} rows to {output}")
+
+
 def _refuse_to_overwrite(path: Path, force: bool) -> None:
     from sensorium.errors import SensoriumError
 

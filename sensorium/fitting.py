@@ -131,6 +131,7 @@ def train_in(
             _climb(recipe, run, reporter, data, fresh, began)
             return folder
         prepared = _prepare(recipe, data, reporter)
+        _use_features(prepared, reporter)
         trainer = Trainer(prepared, run, reporter, began)
         if fresh:
             trainer.time.require_time()
@@ -182,6 +183,7 @@ def _try(recipe: Recipe, data: Any, reporter: Reporter, steps: int = 3) -> tuple
     from sensorium.training.run import RunFolder
 
     prepared = _prepare(recipe, data, reporter)
+    _use_features(prepared, reporter)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(prepared, RunFolder(Path(folder)), Silent())
         return trainer, trainer.try_steps(steps)
@@ -211,6 +213,16 @@ def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
     for line in [*doubts(prepared), *(report.line() for report in prepared.duplicates)]:
         reporter.say(f"warning: {line}")
     return prepared
+
+
+def _use_features(prepared: Prepared, reporter: Reporter) -> None:
+    """Computes the features of frozen encoders, or finds them in the cache, for all rows that training reads."""
+    from sensorium.features import use_features
+    from sensorium.training.machine import choose_device
+
+    rows = np.sort(np.concatenate([prepared.parts["train"], prepared.parts["validation"]]))
+    device = choose_device(prepared.recipe.training.device)
+    use_features(prepared.new_model(), prepared.loader, rows, reporter.say, device)
 
 
 def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:

@@ -159,6 +159,7 @@ class Ladder:
     def _answers(self, tune: str) -> Answers:
         predictor = load(self._home(tune))
         loader = new_loader(self.recipe, self.prepared.table, predictor.inputs, predictor.targets)
+        use_features(predictor.model, loader, self.rows, say=lambda line: None)
         return Answers(predictor.model, collect(predictor.model, loader, self.rows, say=self.reporter.say))
 
     def _minutes_left(self) -> float | None:

@@ -17,6 +17,7 @@ from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
 from sensorium.data.column import Column
 from sensorium.encoders import ENCODERS
+from sensorium.encoders.pretrained.frozen import with_features
 from sensorium.errors import RecipeError, SensoriumError
 from sensorium.frozen import keep_still
 from sensorium.fusion import FUSIONS
@@ -138,7 +139,8 @@ class Model(nn.Module):
             values = absent.expand(len(present), 1, -1)
             return Tokens(values, torch.ones_like(present).unsqueeze(1))
         everywhere = len(rows) == len(present)
-        encoded: Tokens = self.encoder(name)(raw if everywhere else raw.rows(rows))
+        encoder = self.encoder(name)
+        encoded: Tokens = encoder(with_features(encoder, raw if everywhere else raw.rows(rows)))
         values = encoded.values.float()
         if everywhere:
             return Tokens(values, encoded.mask)

@@ -154,7 +154,7 @@ def new_loader(
         inputs,
         targets,
         media=Media(table.media_root, recipe.data.limits),
-        cache=open_cache(recipe.data, recipe.folder) if _has_media(inputs, targets) else None,
+        cache=open_cache(recipe.data, recipe.folder) if _keeps_cells(recipe, inputs, targets) else None,
         on_error=recipe.data.on_error,
         key=recipe.data.key,
         threads=recipe.data.threads,
@@ -169,12 +169,14 @@ def _is_own_table(recipe: Recipe, data: Any) -> bool:
     return Path(data).resolve() == Path(str(recipe.table_paths())).resolve()
 
 
-def _has_media(*columns: dict[str, BoundColumn]) -> bool:
-    return any(bound.column.media for group in columns for bound in group.values())
+def _keeps_cells(recipe: Recipe, *columns: dict[str, BoundColumn]) -> bool:
+    """Whether there are media, which are decoded, or pretrained encoders, whose features are computed."""
+    pretrained = any(part.encoder.kind == "pretrained" for part in recipe.inputs.values())
+    return pretrained or any(bound.column.media for group in columns for bound in group.values())
 
 
 def open_cache(config: DataConfig, folder: Path) -> Cache | None:
-    """The cache of decoded media: where the recipe says, else $SENSORIUM_CACHE, else ~/.cache/sensorium."""
+    """The cache of decoded media and features: where the recipe says, else $SENSORIUM_CACHE, else ~/.cache/sensorium."""
     if config.cache is False:
         return None
     if isinstance(config.cache, str):

@@ -12,6 +12,7 @@ from sensorium.comparison.paired import Rows
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Rows as TableRows
 from sensorium.data.table import Table
+from sensorium.features import use_features
 from sensorium.heads.head import Head
 from sensorium.inference import collect
 from sensorium.predict import load
@@ -37,12 +38,13 @@ def answers_of(folder: Path, recipe: Recipe, table: Table, rows: TableRows) -> d
 
     Args:
         folder: of the run.
-        recipe: that was trained in it, which says where decoded media are kept.
+        recipe: that was trained in it, which says where decoded media and features are kept.
         table: the rows.
         rows: `(N,)` positions.
     """
     predictor = load(folder)
     loader = new_loader(recipe, table, predictor.inputs, predictor.targets)
+    use_features(predictor.model, loader, rows, say=lambda line: None)
     collected = collect(predictor.model, loader, rows)
     return {
         name: Answers(predictor.model.head(name), collected.predicted[name], collected.targets[name])

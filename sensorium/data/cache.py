@@ -1,4 +1,4 @@
-"""Decoded media kept on disk, so that a second run starts without decoding."""
+"""Decoded media and features kept on disk, so that a second run starts without decoding or encoding."""
 
 from __future__ import annotations
 
@@ -24,9 +24,12 @@ from sensorium.data.column import Array
 from sensorium.data.compact import CompactMap, key_of
 
 DTYPES: Mapping[str, np.dtype[np.generic]] = MappingProxyType(
-    {"uint8": np.dtype("u1"), "int16": np.dtype("<i2")}
+    {"uint8": np.dtype("u1"), "int16": np.dtype("<i2"), "bfloat16": np.dtype("<u2")}
 )
-"""What may be kept: pictures and frames are uint8, sound is int16."""
+"""What may be kept: pictures and frames are uint8, sound is int16, features are bfloat16, as its bits."""
+
+_NAMES: Mapping[str, str] = MappingProxyType({"uint8": "uint8", "int16": "int16", "uint16": "bfloat16"})
+"""What numpy calls an array → its entry in `DTYPES`; numpy knows no bfloat16."""
 
 ALIGNMENT = 64
 """Every array starts at a multiple of this many bytes."""
@@ -89,7 +92,7 @@ class Cache:
             key: the settings that it was decoded with.
 
         Returns:
-            A read-only array, uint8 or int16.
+            A read-only array, uint8, int16 or, of features, uint16: see `sensorium.data.bfloat16`.
         """
         place_key = key_of(digest, key)
         with self._lock:
@@ -112,11 +115,11 @@ class Cache:
         Args:
             digest: of the source's content.
             key: the settings that it was decoded with.
-            array: uint8 or int16.
+            array: uint8, int16, or uint16 with the bits of bfloat16.
             source_bytes: size of the source.
         """
-        if array.dtype.name not in DTYPES:
-            raise ValueError(f"the cache keeps uint8 and int16, not {array.dtype.name}")
+        if array.dtype.name not in _NAMES:
+            raise ValueError(f"the cache keeps {', '.join(_NAMES)}, not {array.dtype.name}")
         with self._lock:
             if not self._writable or self._place(key_of(digest, key)) is not None:
                 return
@@ -155,8 +158,8 @@ class Cache:
     def _stop_writing(self, error: OSError) -> None:
         self._writable = False
         self.notes.append(
-            f"decoded media are no longer cached in {self.folder}: {error.strerror or error}; "
-            "free space there or choose another folder (every run decodes again until then)"
+            f"nothing more is cached in {self.folder}: {error.strerror or error}; free space there or choose "
+            "another folder (every run decodes, and computes features, again until then)"
         )
 
     def _refresh(self) -> None:
@@ -207,7 +210,7 @@ class Cache:
                 self._places.put(place_key, spare.pop(0).encode() if spare else _NOWHERE)
             if not self._damaged:
                 self._damaged = True
-                self.notes.append(f"some cached media in {self.folder} are damaged and are decoded again")
+                self.notes.append(f"some of what is cached in {self.folder} is damaged and is made again")
             return self._place(place_key)
 
 
@@ -316,13 +319,14 @@ class _Writer:
 
     def append(self, digest: str, key: str, array: Array, source_bytes: int) -> tuple[int, _Line]:
         """Writes an array, then the line that makes it known, which is returned with its offset."""
-        content = np.ascontiguousarray(array, DTYPES[array.dtype.name]).tobytes()
+        dtype = _NAMES[array.dtype.name]
+        content = np.ascontiguousarray(array, DTYPES[dtype]).tobytes()
         padding = bytes(-len(content) % ALIGNMENT)
         line = _Line(
             self.name,
             digest,
             key,
-            array.dtype.name,
+            dtype,
             array.shape,
             self._end,
             zlib.crc32(content),

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from sensorium.data.cache import Cache
 from sensorium.data.column import Array, Cells, Column
+from sensorium.data.feature_table import FeatureTable
 from sensorium.data.kept import ROWS_OF_A_BLOCK, KeptCells, KeptTexts, new_kept
 from sensorium.data.media import Media, Source
 from sensorium.data.table import Table
@@ -99,6 +100,10 @@ class Loader:
         on_error: "mark" treats an unreadable cell as missing and notes it; "raise" stops.
         key: columns that name a row in messages.
         threads: decoding threads; default one per core, at most 8.
+
+    Attributes:
+        features: input name → features that are served in place of its cells; see `sensorium.features`. They
+            must hold every row that is asked for.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class Loader:
         self.key = [name for name in key if name in table.names]
         self.threads = threads or min(8, os.cpu_count() or 1)
         self.quarantine = Quarantine()
+        self.features: dict[str, FeatureTable] = {}
         self._kept: dict[tuple[str, int], KeptCells | KeptTexts | None] = {}
 
     def batches(self, plan: Iterable[Rows]) -> Iterator[DecodedBatch]:
@@ -148,13 +154,17 @@ class Loader:
         rows = np.asarray(rows, dtype=np.int64)
         return DecodedBatch(
             rows=rows,
-            inputs={name: self._cells(bound, rows) for name, bound in self.inputs.items()},
+            inputs={name: self._input(name, rows) for name in self.inputs},
             targets={name: self._cells(bound, rows) for name, bound in self.targets.items()},
         )
 
     def row_key(self, row: int) -> str:
         """The row's key in words, such as `id=7`."""
         return ", ".join(f"{name}={str(self.table.cell(name, row))[:100]}" for name in self.key)
+
+    def _input(self, name: str, rows: Rows) -> Cells:
+        features = self.features.get(name)
+        return self._cells(self.inputs[name], rows) if features is None else features.take(rows)
 
     def _cells(self, bound: BoundColumn, rows: Rows) -> Cells:
         column = bound.column
@@ -167,13 +177,13 @@ class Loader:
         if isinstance(kept, KeptTexts):
             return column.collate([self._decode_text(bound, int(row), kept) for row in rows])
         if kept is None:
-            return column.collate([self._decode(bound, int(row)) for row in rows])
+            return column.collate([self.decode(bound, int(row)) for row in rows])
         unread = kept.unread(rows)
         if len(unread) and len(self.table) > ROWS_OF_A_BLOCK:
             self._decode_blocks(bound, kept, unread)
             unread = kept.unread(rows)
         if len(unread):
-            kept.put(unread, column.collate([self._decode(bound, int(row)) for row in unread]))
+            kept.put(unread, column.collate([self.decode(bound, int(row)) for row in unread]))
         return kept.take(rows)
 
     def _decode_blocks(self, bound: BoundColumn, kept: KeptCells, rows: Rows) -> None:
@@ -188,13 +198,17 @@ class Loader:
     def _decode_text(self, bound: BoundColumn, row: int, kept: KeptTexts) -> Array | None:
         text = kept.get(row)
         if text is None:
-            text = self._decode(bound, row)
+            text = self.decode(bound, row)
             if text is not None:
                 kept.put(row, text)
         return text
 
-    def _decode(self, bound: BoundColumn, row: int) -> Array | None:
-        """One cell; None where it is missing, or unreadable and marked so."""
+    def decode(self, bound: BoundColumn, row: int) -> Array | None:
+        """One cell; None where it is missing, or unreadable and marked so.
+
+        Raises:
+            SensoriumError: when it is unreadable, where `on_error` is "raise".
+        """
         cell = self.table.cell(bound.source, row)
         if cell is None:
             return None

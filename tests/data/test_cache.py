@@ -279,7 +279,7 @@ def test_a_damaged_array_is_replaced_and_said_once(tmp_path: Path) -> None:
     for seed in range(5):
         assert cache.get(f"digest {seed}", "key") is None
         cache.put(f"digest {seed}", "key", picture(seed), 1000)
-    assert cache.notes == [f"some cached media in {tmp_path} are damaged and are decoded again"]
+    assert cache.notes == [f"some of what is cached in {tmp_path} is damaged and is made again"]
     for _ in range(2):  # the damaged segment is still there, and is passed over
         again = Cache(tmp_path)
         for seed in range(5):
@@ -341,7 +341,7 @@ def test_a_folder_that_cannot_be_written_is_said_once_and_does_not_stop(tmp_path
     cache.close()
     assert len(cache.notes) == 1
     assert cache.notes[0].startswith(
-        f"decoded media are no longer cached in {tmp_path / 'file' / 'cache'}: Not a directory"
+        f"nothing more is cached in {tmp_path / 'file' / 'cache'}: Not a directory"
     )
     assert "another folder" in cache.notes[0]
 
@@ -381,3 +381,27 @@ def test_a_full_disk_ends_writing_but_not_reading(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     assert [cache.get(str(seed), "k") is not None for seed in range(10)] == [True] * 6 + [False] * 4
     assert cache.notes == []
+
+
+def test_features_are_kept_as_the_bits_of_bfloat16(tmp_path: Path) -> None:
+    features = np.random.default_rng(0).integers(0, 2**16, (7, 384)).astype(np.uint16)
+    cache = Cache(tmp_path)
+    cache.put("a", "text", features, 9)
+    cache.put("a", "image", picture(1), 9)
+    for current in (cache, Cache(tmp_path)):
+        found = current.get("a", "text")
+        assert found is not None
+        assert (found.dtype, found.shape) == (np.uint16, (7, 384))
+        assert (found == features).all()
+        assert (current.get("a", "image") == picture(1)).all()
+    assert '"bfloat16"' in index_files(tmp_path)[0].read_text()
+
+
+def test_a_folder_without_features_is_read_beside_one_with_a_later_type(tmp_path: Path) -> None:
+    filled(tmp_path)
+    line = _Line(index_files(tmp_path)[0].stem, "later", "k", "float8", (3,), 0, 0, 1)
+    with index_files(tmp_path)[0].open("ab") as file:
+        file.write(line.encode())
+    cache = Cache(tmp_path)
+    assert cache.get("later", "k") is None
+    assert (cache.get("digest 4", "key") == picture(4)).all()

@@ -1,0 +1,215 @@
+"""Features of frozen encoders: computed once, read again, and the same answers as from raw cells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors import safe_open
+
+from sensorium import features as module
+from sensorium.batch import Raw
+from sensorium.data.cache import default_folder
+from sensorium.encoders.pretrained.frozen import FrozenBackbone, with_features
+from sensorium.encoders.pretrained.text import PretrainedText
+from sensorium.errors import SensoriumError
+from sensorium.features import batches_by_length, use_features
+from sensorium.fitting import train_in
+from sensorium.inference import collect
+from sensorium.predict import load
+from sensorium.prepare import Prepared, prepare
+from sensorium.recipe import Recipe, parse_recipe
+from sensorium.training.progress import Silent
+from tests import made
+from tests.made_checkpoint import WIDTH, text_checkpoint
+
+
+class Heard(Silent):
+    """Keeps the lines that were said."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Recipe:
+    text_checkpoint(tmp_path / "tiny")
+    rows = made.simple_rows(40)
+    texts = [made.text(seed) for seed in range(38)] + [None, made.text(0)]
+    made.write_csv(tmp_path / "table.csv", {"words": texts, "label": rows["label"]})
+    return parse_recipe(content(), folder=tmp_path)
+
+
+def content(**encoder: Any) -> dict[str, Any]:
+    return {
+        "name": "features",
+        "data": {"path": "table.csv"},
+        "inputs": {
+            "words": {"type": "text", "encoder": {"kind": "pretrained", "weights": "tiny", **encoder}}
+        },
+        "outputs": {"label": {"type": "category"}},
+        "training": {"epochs": 2, "batch_size": 8, "device": "cpu"},
+    }
+
+
+def served(recipe: Recipe, say: Any = lambda line: None) -> Prepared:
+    """The recipe's table, with features of all rows in place of texts."""
+    prepared = prepare(recipe)
+    use_features(prepared.new_model(), prepared.loader, np.arange(40), say)
+    return prepared
+
+
+def no_backbone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: FrozenBackbone, device: torch.device) -> None:
+        raise AssertionError("the backbone was built")
+
+    monkeypatch.setattr(FrozenBackbone, "module", refuse)
+
+
+@pytest.mark.parametrize("pool", ["mean", "tokens", "first", "last"])
+def test_features_are_those_of_the_encoder_whatever_batch_they_are_in(recipe: Recipe, pool: str) -> None:
+    recipe = parse_recipe(content(pool=pool), folder=recipe.folder)
+    raw = prepare(recipe)
+    encoder = raw.new_model().encoder("words")
+    found = served(recipe).loader.batch(np.arange(40)).inputs["words"]
+    assert found.mask.any(axis=1).tolist() == [True] * 38 + [False, True]
+    for row in (0, 7, 39):
+        cells = raw.loader.batch(np.array([row])).inputs["words"]
+        alone = with_features(encoder, Raw(*map(torch.from_numpy, cells)))
+        own = found.values[row][found.mask[row]]
+        assert own.shape == alone.values[0].shape
+        # Padding and batch size change the last bits of bfloat16, of which a step is 1/128 of a value.
+        assert own == pytest.approx(alone.values[0].numpy(), abs=0.03)
+
+
+def test_texts_of_one_content_pass_once(recipe: Recipe) -> None:
+    heard = Heard()
+    prepared = served(recipe, heard.say)
+    texts = {cell for cell in prepared.table.column("words") if cell is not None}
+    assert heard.lines[0].startswith(
+        f"features of words: {len(texts)} different cells, {len(texts)} computed and 0 from the cache"
+    )
+    values = prepared.loader.batch(np.array([0, 39])).inputs["words"].values
+    assert values.shape == (2, 1, WIDTH)
+    assert (values[0] == values[1]).all()
+
+
+def test_a_second_run_reads_the_cache_and_builds_no_backbone(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = served(recipe).loader.batch(np.arange(40)).inputs["words"]
+    no_backbone(monkeypatch)
+    heard = Heard()
+    second = served(recipe, heard.say).loader.batch(np.arange(40)).inputs["words"]
+    assert " 0 computed" in heard.lines[0]
+    assert (first.values == second.values).all()
+    assert (first.mask == second.mask).all()
+
+
+def test_other_pooling_and_other_weights_have_features_of_their_own(recipe: Recipe) -> None:
+    served(recipe)
+    text_checkpoint(recipe.folder / "other", seed=1)
+    for encoder in ({"pool": "first"}, {"weights": "other"}):
+        heard = Heard()
+        served(parse_recipe(content(**encoder), folder=recipe.folder), heard.say)
+        assert " 0 from the cache" in heard.lines[0]
+
+
+def test_what_is_stopped_goes_on_where_it_stopped(recipe: Recipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TEXTS_AT_ONCE", 8)
+    computed, encode = 0, PretrainedText.features
+
+    def stop_later(self: PretrainedText, raw: Raw) -> Any:
+        nonlocal computed
+        if computed >= 16:
+            raise KeyboardInterrupt
+        computed += len(raw.mask)
+        return encode(self, raw)
+
+    monkeypatch.setattr(PretrainedText, "features", stop_later)
+    with pytest.raises(KeyboardInterrupt):
+        served(recipe)
+    monkeypatch.setattr(PretrainedText, "features", encode)
+    heard = Heard()
+    served(recipe, heard.say)
+    assert computed >= 16
+    assert f"and {computed} from the cache" in heard.lines[0]
+
+
+def test_training_from_the_cache_needs_no_backbone_and_predicts_as_from_raw_texts(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = train_in(recipe, tmp_path / "first", Silent())
+    with monkeypatch.context() as patch:
+        no_backbone(patch)
+        second = train_in(recipe, tmp_path / "second", Silent())
+    texts = (tmp_path / "first" / "history.jsonl").read_text(), (second / "history.jsonl").read_text()
+    assert _losses(texts[0]) == _losses(texts[1])
+    predictor = load(second)
+    table = predictor.open(tmp_path / "table.csv")
+    raw = predictor.collect(table).predicted["label"]["probabilities"]
+    loader = served(recipe).loader
+    cached = collect(predictor.model, loader, np.arange(40)).predicted["label"]["probabilities"]
+    assert raw == pytest.approx(cached, abs=0.01)
+    assert load(first).predict_proba(tmp_path / "table.csv") == pytest.approx(raw, abs=1e-6)
+
+
+def _losses(history: str) -> list[float]:
+    return [json.loads(line)["train_loss"] for line in history.splitlines()]
+
+
+def test_checkpoints_of_a_run_lack_frozen_weights_and_the_saved_model_has_them(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    run = train_in(recipe, tmp_path / "run", Silent())
+    names = {}
+    for path in (run / "checkpoints" / "last.safetensors", run / "model" / "model.safetensors"):
+        with safe_open(path, framework="pt") as file:
+            names[path.name] = [name for name in file.keys() if "backbone" in name]  # noqa: SIM118
+    assert names["last.safetensors"] == []
+    assert "encoders.column_words.backbone.embeddings.word_embeddings.weight" in names["model.safetensors"]
+    (recipe.folder / "tiny").rename(recipe.folder / "gone")
+    assert len(load(run).predict(tmp_path / "table.csv")) == 40
+
+
+def test_cells_that_cannot_be_read_are_quarantined_row_by_row(recipe: Recipe) -> None:
+    cells = [b"red", b"\xff", b"blue", b"\xff"] + [b"green"] * 36
+    prepared = prepare(recipe, {"words": cells, "label": ["a", "b"] * 20})
+    use_features(prepared.new_model(), prepared.loader, np.arange(40), lambda line: None)
+    unreadable = [(cell.row, cell.column) for cell in prepared.loader.quarantine.cells()]
+    assert unreadable == [(1, "words"), (3, "words")]
+    mask = prepared.loader.batch(np.arange(4)).inputs["words"].mask
+    assert mask.tolist() == [[True], [False], [True], [False]]
+    prepared.loader.on_error = "raise"
+    with pytest.raises(SensoriumError, match="row 1, column words"):
+        use_features(prepared.new_model(), prepared.loader, np.arange(40), lambda line: None)
+
+
+def test_a_cache_that_cannot_be_written_is_said_and_not_needed(recipe: Recipe) -> None:
+    recipe = parse_recipe(
+        content() | {"data": {"path": "table.csv", "cache": "table.csv/cache"}}, recipe.folder
+    )
+    prepared = served(recipe)
+    assert prepared.loader.cache is not None
+    assert "another folder" in prepared.loader.cache.notes[0]
+    assert prepared.loader.batch(np.arange(40)).inputs["words"].mask.sum() == 39
+
+
+def test_features_leave_no_file_behind_but_the_cache(recipe: Recipe) -> None:
+    served(recipe)
+    assert {path.suffix for path in default_folder().iterdir()} == {".data", ".index"}
+
+
+def test_batches_hold_arrays_of_similar_length_within_the_budget() -> None:
+    lengths = [3, 9, 1, 4, 0, 30, 4]
+    decoded = [np.zeros(length) for length in lengths] + [None]
+    # Sorted 1 3 4 4 9 30: three of 4 are 12, and 9 more would make 4 · 9; 30 is over the budget by itself.
+    found = [sorted(lengths[one] for one in batch) for batch in batches_by_length(decoded, 16)]
+    assert found == [[1, 3, 4, 4], [9], [30]]
