@@ -59,8 +59,9 @@ def measure(subject: Subject) -> dict[str, ShownRows] | None:
     """Output → its rows; None where no row can be scored."""
     found = {}
     for name, target in subject.collected.targets.items():
-        scored = np.flatnonzero(subject.predictor.model.head(name).scored(target))
-        if len(scored):
+        head = subject.predictor.model.head(name)
+        scored = np.flatnonzero(head.scored(target))
+        if len(scored) and not head.couples_rows:  # the retrieval study shows these
             found[name] = _rows_of(subject, name, scored)
     return found or None
 
