@@ -154,6 +154,27 @@ class Predictor:
             warnings.warn(unlimited_words(self.unlimited, coverage), UserWarning, stacklevel=2)
         return tabulated
 
+    def embed(self, data: Any, media_root: str | Path | None = None) -> dict[str, Array]:
+        """Every row's inputs as vectors, to be searched by one another.
+
+        A table may have one of the inputs alone, as a question does.
+
+        Args:
+            data: as for `predict`.
+            media_root: as for `predict`.
+
+        Returns:
+            Input name → `(N, E)` float32 unit vectors, zero in the rows that lack the input. A model with a
+            similarity gives the inputs that it compares, in one space. Any other gives each input's pooled
+            encoder output, in a space of its own.
+        """
+        from sensorium.embedding import embed_rows
+
+        loader = self.loader(self.open(data, media_root))
+        embedded = embed_rows(self.model, loader, np.arange(len(loader.table)))
+        self.unreadable = loader.quarantine.cells()
+        return embedded
+
     def tabulate(self, table: Table, coverage: float | None = None) -> pa.Table:
         """`predict_table` of a table that `open` gave, without its warnings."""
         return pa.concat_tables(self.tabulate_in_parts(table, coverage))

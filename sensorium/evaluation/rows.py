@@ -107,13 +107,22 @@ def _shown(subject: Subject, name: str, chosen: Array, uncertainties: Array) -> 
             answer=_in_words(answers["prediction"][place]),
             loss=float(collected.losses[name][chosen[place]]),
             uncertainty=float(uncertainties[chosen[place]]),
-            inputs={one: _preview(subject, one, int(row), decoded[one], place) for one in predictor.inputs},
+            inputs={one: preview_of(subject, one, int(row), decoded[one], place) for one in predictor.inputs},
         )
         for place, row in enumerate(rows)
     ]
 
 
-def _preview(subject: Subject, name: str, row: int, decoded: Cells, place: int) -> Preview:
+def preview_of(subject: Subject, name: str, row: int, decoded: Cells, place: int) -> Preview:
+    """Shows an input's cell.
+
+    Args:
+        subject: whose table and columns it is of.
+        name: of the input.
+        row: position in the table.
+        decoded: the input's cells, among them this one.
+        place: of this one among them.
+    """
     bound = subject.predictor.inputs[name]
     kind = subject.predictor.recipe.inputs[name].type
     cell = subject.table.cell(bound.source, row) if bound.source in subject.table.names else None

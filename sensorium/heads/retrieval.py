@@ -51,15 +51,15 @@ def ranks(queries: Floats, items: Floats, identities: Integers, real: Bools) -> 
     rows = np.flatnonzero(real)
     if not len(rows):
         return Ranks(first, gain, 0)
-    query_rows, query_codes = _different(identities[rows, 0])
-    item_rows, item_codes = _different(identities[rows, 1])
+    query_rows, query_codes = different(identities[rows, 0])
+    item_rows, item_codes = different(identities[rows, 1])
     right = np.unique(np.stack([query_codes, item_codes], axis=1), axis=0)
     places, gains = _seek(queries[rows[query_rows]], items[rows[item_rows]], right)
     first[rows], gain[rows] = places[query_codes], gains[query_codes]
     return Ranks(first, gain, len(item_rows))
 
 
-def _different(identities: Integers) -> tuple[Integers, Integers]:
+def different(identities: Integers) -> tuple[Integers, Integers]:
     """The first position of every different number, and which of them each is."""
     _, positions, codes = np.unique(identities, return_index=True, return_inverse=True)
     return positions, codes.reshape(-1)
@@ -91,8 +91,8 @@ def chance(identities: Integers, real: Bools) -> dict[str, float]:
     """
     if not real.any():
         return _means(Ranks(np.zeros(0), np.zeros(0), 0))
-    _, queries = _different(identities[real, 0])
-    _, items = _different(identities[real, 1])
+    _, queries = different(identities[real, 0])
+    _, items = different(identities[real, 1])
     right = np.bincount(np.unique(np.stack([queries, items], axis=1), axis=0)[:, 0])[queries]
     kinds, rows = np.unique(right, return_counts=True)
     each = [_chance_of(int(kind), int(items.max()) + 1) for kind in kinds]

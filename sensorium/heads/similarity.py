@@ -22,7 +22,6 @@ from sensorium.heads.retrieval import Ranks, ranks, retrieval_metrics
 
 LARGEST_SCALE = 100.0
 """Of the logits, as in CLIP (Radford et al. 2021, arXiv:2103.00020)."""
-FIRST_SCALE = {"info_nce": 1 / 0.07, "siglip": 10.0}
 FIRST_BIAS = -10.0
 """Of SigLIP (Zhai et al. 2023, arXiv:2303.15343)."""
 
@@ -37,6 +36,9 @@ class SimilarityHeadConfig(VectorHeadConfig):
     )
     loss: Literal["info_nce", "siglip"] = Field(
         "info_nce", description="info_nce: one right answer among the batch; siglip: every pair by itself"
+    )
+    temperature: float = Field(
+        0.2, ge=0.01, le=10, description="of the loss at the start, from where it is learned"
     )
     width: PositiveInt = Field(256, description="numbers of an embedding")
     hard_negatives: float = Field(
@@ -90,7 +92,7 @@ class SimilarityHead(Head):
         self.column = column
         self.pairs = list(combinations(range(len(config.between)), 2))
         self.projections = nn.ModuleList(layers(config, width, config.width) for _ in config.between)
-        self.log_scale = nn.Parameter(torch.tensor(math.log(FIRST_SCALE[config.loss])))
+        self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.bias = nn.Parameter(torch.tensor(FIRST_BIAS)) if config.loss == "siglip" else None
 
     def embed(self, fused: Fused) -> dict[str, Tensor]:
