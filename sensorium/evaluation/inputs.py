@@ -12,8 +12,8 @@ from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Loader, Rows
 from sensorium.encoded import Predicted, join_predicted
 from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
-from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.heads.head import Head
+from sensorium.heads.head import Rows as DrawnRows
 from sensorium.inference import Collected, predict_batches, sample, subsets
 from sensorium.model import Model
 

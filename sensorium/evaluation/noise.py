@@ -20,10 +20,10 @@ from sensorium.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensorium.evaluation.inputs import main_metric, main_value, main_values
 from sensorium.evaluation.late_fusion import late_fusion
 from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
-from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.evaluation.robustness import effective_robustness, relative_robustness
 from sensorium.evaluation.study import Subject
 from sensorium.heads.head import Head
+from sensorium.heads.head import Rows as DrawnRows
 from sensorium.inference import sample
 from sensorium.predict import Predictor
 from sensorium.recipe import Recipe

@@ -14,11 +14,11 @@ from sensorium.evaluation.baseline import Verdict, verdict
 from sensorium.evaluation.features import simple_features
 from sensorium.evaluation.inputs import main_value
 from sensorium.evaluation.metrics import SHARES, Interval, affordable_resamples, bootstrap
-from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.evaluation.simple_models import ANSWERS, SIMPLE_MODELS, Design, SimpleModel, designs
 from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import limits, metric_name, no_interval, value
 from sensorium.heads.head import Head
+from sensorium.heads.head import Rows as DrawnRows
 from sensorium.inference import sample
 
 MOST_ROWS = {"video": 1_000, "audio": 3_000, "image": 10_000, "text": 10_000}

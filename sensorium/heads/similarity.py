@@ -40,7 +40,9 @@ class SimilarityHeadConfig(VectorHeadConfig):
     temperature: float = Field(
         0.2, ge=0.01, le=10, description="of the loss at the start, from where it is learned"
     )
-    width: PositiveInt = Field(256, description="numbers of an embedding")
+    width: PositiveInt | None = Field(
+        None, description="numbers of an embedding; default: the fused space's, with no further projection"
+    )
     hard_negatives: float = Field(
         0.0, ge=0, le=10, description="how much more the wrong answers count that look right; 0: all alike"
     )
@@ -62,12 +64,13 @@ class SimilarityHeadConfig(VectorHeadConfig):
 
 
 class SimilarityHead(Head):
-    """A projection for each input, trained so that the inputs of a row find one another in the batch.
+    """A vector for each input, trained so that the inputs of a row find one another in the batch.
 
-    It reads each input by itself, `Fused.columns`. With frozen encoders the projections alone are trained, as
-    in locked-image tuning with both towers locked (Zhai et al. 2021, arXiv:2111.07991). For more than two
-    inputs the loss of a row is the mean over its pairs of inputs. Equal cells are right answers for each
-    other, never wrong ones.
+    It reads each input by itself, `Fused.columns`, which the fusion has projected to one width: with frozen
+    encoders these projections alone are trained, as in locked-image tuning with both towers locked (Zhai et
+    al. 2021, arXiv:2111.07991). A projection of the head's own follows where the recipe gives it a width or
+    hidden layers; on few rows one linear layer finds more than two. For more than two inputs the loss of a row
+    is the mean over its pairs of inputs. Equal cells are right answers for each other, never wrong ones.
 
     Args:
         config: see `SimilarityHeadConfig`.
@@ -91,7 +94,7 @@ class SimilarityHead(Head):
         self.config = config
         self.column = column
         self.pairs = list(combinations(range(len(config.between)), 2))
-        self.projections = nn.ModuleList(layers(config, width, config.width) for _ in config.between)
+        self.projections = nn.ModuleList(_projection(config, width) for _ in config.between)
         self.log_scale = nn.Parameter(torch.tensor(-math.log(config.temperature)))
         self.bias = nn.Parameter(torch.tensor(FIRST_BIAS)) if config.loss == "siglip" else None
 
@@ -133,7 +136,7 @@ class SimilarityHead(Head):
         the row has, and `<input>_<input>` is each pair's own.
         """
         embeddings = predicted["embeddings"]
-        present = embeddings.any(axis=2)
+        present = np.asarray(embeddings.any(axis=2))
         own = {}
         for one, other in self.pairs:
             cosine = (embeddings[:, one] * embeddings[:, other]).sum(axis=1)
@@ -183,3 +186,10 @@ class SimilarityHead(Head):
         if self.bias is None:
             return partial(info_nce, scale=scale, hardness=self.config.hard_negatives)
         return partial(siglip, scale=scale, bias=self.bias, hardness=self.config.hard_negatives)
+
+
+def _projection(config: SimilarityHeadConfig, width: int) -> nn.Module:
+    """`(B, H)` → `(B, E)`; nothing but dropout where the recipe asks for no projection."""
+    if config.width is None and not config.hidden:
+        return nn.Dropout(config.dropout)
+    return layers(config, width, config.width or width)

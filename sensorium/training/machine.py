@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from sensorium.errors import SensoriumError
-from sensorium.heads import Head
+from sensorium.heads.head import Head
 
 Precision = Literal["fp32", "bf16"]
 

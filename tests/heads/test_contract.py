@@ -41,7 +41,11 @@ CASES: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("number", {"loss": "log_cosh", "scale": "none"}, NUMBERS),
     ("number", {"loss": "quantile"}, NUMBERS),
     ("similarity", {"between": ["input", "other"]}, CONTENTS),
-    ("similarity", {"between": ["input", "other"], "hidden": [8], "chunk": 4, "hard_negatives": 0.5}, CONTENTS),
+    (
+        "similarity",
+        {"between": ["input", "other"], "hidden": [8], "chunk": 4, "hard_negatives": 0.5},
+        CONTENTS,
+    ),
     ("similarity", {"between": ["other", "input"], "loss": "siglip"}, CONTENTS),
     ("text", {"length": 5, "states": 8}, TEXTS),
     ("boxes", {"input": "input"}, BOXES),

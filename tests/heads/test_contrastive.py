@@ -29,7 +29,9 @@ def made(rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 def pairs_of(values: Tensor, identities: Tensor, real: Tensor | None = None) -> Pairs:
     first, second = functional.normalize(values, dim=-1)
-    return Pairs(first, second, identities, torch.ones(len(first), dtype=torch.bool) if real is None else real)
+    return Pairs(
+        first, second, identities, torch.ones(len(first), dtype=torch.bool) if real is None else real
+    )
 
 
 def plane(*degrees: float) -> Tensor:
@@ -59,7 +61,9 @@ def test_hard_negatives_weigh_by_their_logit_and_one_on_average():
     raised = [math.exp(0.7 * one) for one in logits[1:]]
     weights = [2 * one / sum(raised) for one in raised]
     expected = math.log1p(math.exp(-logits[0]))
-    expected += sum(weight * math.log1p(math.exp(one)) for weight, one in zip(weights, logits[1:], strict=True))
+    expected += sum(
+        weight * math.log1p(math.exp(one)) for weight, one in zip(weights, logits[1:], strict=True)
+    )
     assert contrast(LOSSES["siglip, hard"], pairs, 10)[0].item() == pytest.approx(expected, rel=1e-5)
 
 

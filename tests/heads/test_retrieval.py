@@ -19,7 +19,7 @@ def turned(*degrees: float) -> np.ndarray:
 
 def test_places_and_gains_by_hand():
     found = ranks(turned(0, 40, 90, 100), turned(0, 10, 80, 170), APART, ALL)
-    # 40° is 30° from 10°, and 40° from both 0° and 80°: its own is nearest; 100° is 20° from 80°, 70° from 170°
+    # 40° lies 30° from its own 10° and 40° from 80°; 100° lies 20° from 80° and 70° from its own 170°
     assert found.first.tolist() == [1, 1, 1, 2]
     assert found.gain == pytest.approx([1, 1, 1, 1 / math.log2(3)])
     assert found.items == 4
