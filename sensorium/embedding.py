@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -11,6 +13,9 @@ from sensorium.data.column import Array
 from sensorium.data.loader import Loader, Rows, plan_batches
 from sensorium.inference import batch_to_device
 from sensorium.model import Model
+
+Embed = Callable[[Model, dict[str, Raw]], dict[str, Tensor]]
+"""A model, input name → raw column of B rows → input name → `(B, E)`."""
 
 
 def embed_rows(model: Model, loader: Loader, rows: Rows, batch_size: int = 64) -> dict[str, Array]:
@@ -26,24 +31,31 @@ def embed_rows(model: Model, loader: Loader, rows: Rows, batch_size: int = 64) -
         rows: positions in the table.
         batch_size: rows at a time.
     """
+    compares = any(model.head(name).couples_rows for name in model.outputs)
+    return _rows(model, loader, rows, batch_size, _compared if compares else _encoded)
+
+
+def encode_rows(model: Model, loader: Loader, rows: Rows, batch_size: int = 64) -> dict[str, Array]:
+    """What `embed_rows` gives of a model without a similarity, of any model."""
+    return _rows(model, loader, rows, batch_size, _encoded)
+
+
+def _rows(model: Model, loader: Loader, rows: Rows, batch_size: int, embed: Embed) -> dict[str, Array]:
     parts: list[dict[str, Tensor]] = []
     with torch.no_grad():
         for decoded in loader.batches(plan_batches(rows, batch_size)):
-            inputs = batch_to_device(decoded, torch.device("cpu")).inputs
-            parts.append(_compared(model, inputs) or _encoded(model, inputs))
+            parts.append(embed(model, batch_to_device(decoded, torch.device("cpu")).inputs))
     names = parts[0] if parts else {}
     return {name: torch.cat([part[name] for part in parts]).numpy() for name in names}
 
 
 def _compared(model: Model, inputs: dict[str, Raw]) -> dict[str, Tensor]:
-    """What the similarities make of their inputs; empty for a model without one."""
-    heads = [model.head(name) for name in model.outputs if model.head(name).couples_rows]
-    if not heads:
-        return {}
+    """What the similarities make of their inputs."""
     fused = model.fuse(inputs)
     found: dict[str, Tensor] = {}
-    for head in heads:
-        found = head.embed(fused) | found
+    for name in model.outputs:
+        if model.head(name).couples_rows:
+            found = model.head(name).embed(fused) | found
     return found
 
 

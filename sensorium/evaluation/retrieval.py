@@ -11,6 +11,7 @@ import numpy as np
 
 from sensorium.data.column import Array
 from sensorium.evaluation.previews import Preview
+from sensorium.evaluation.ridge import Ridge, ridge_between
 from sensorium.evaluation.rows import preview_of
 from sensorium.evaluation.study import Study, Subject
 from sensorium.heads.retrieval import Ranks, different, nearest
@@ -74,13 +75,20 @@ class Direction(NamedTuple):
     worst: list[Search]
 
 
-def measure(subject: Subject) -> dict[str, list[Direction]] | None:
-    """Output → both directions of every pair of its inputs; None without a similarity that can be scored."""
+class Retrieval(NamedTuple):
+    """Of one output: both directions of every pair of its inputs, and what a ridge regression finds."""
+
+    directions: list[Direction]
+    ridge: Ridge | None
+
+
+def measure(subject: Subject) -> dict[str, Retrieval] | None:
+    """Output → what is found; None without a similarity that can be scored."""
     found = {}
     for name, target in subject.collected.targets.items():
         head = subject.predictor.model.head(name)
         if isinstance(head, SimilarityHead) and head.scored(target).any():
-            found[name] = _directions(subject, name, head)
+            found[name] = Retrieval(_directions(subject, name, head), ridge_between(subject, name, head))
     return found or None
 
 
@@ -148,19 +156,23 @@ def _cells(subject: Subject, name: str, chosen: Array) -> list[Cell]:
     ]
 
 
-def view(answer: dict[str, list[Direction]]) -> dict[str, Any]:
+def view(answer: dict[str, Retrieval]) -> dict[str, Any]:
     """Nothing beside the answer."""
     return {}
 
 
-def sentences(answer: dict[str, list[Direction]]) -> list[str]:
-    """How far down the right answer lies."""
-    return [
-        f"{name}, {one.query} to {one.item}: the right one of {one.items:,} stands at place "
-        f"{one.median_place:g} in the middle of all rows."
-        for name, directions in answer.items()
-        for one in directions
-    ]
+def sentences(answer: dict[str, Retrieval]) -> list[str]:
+    """How far down the right answer lies, and what a ridge regression reaches."""
+    lines = []
+    for name, found in answer.items():
+        lines += [
+            f"{name}, {one.query} to {one.item}: the right one of {one.items:,} stands at place "
+            f"{one.median_place:g} in the middle of all rows."
+            for one in found.directions
+        ]
+        if found.ridge is not None:
+            lines.append(f"{name}: {found.ridge.words()}")
+    return lines
 
 
 RETRIEVAL = Study(measure, view, sentences)

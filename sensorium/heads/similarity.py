@@ -38,7 +38,7 @@ class SimilarityHeadConfig(VectorHeadConfig):
         "info_nce", description="info_nce: one right answer among the batch; siglip: every pair by itself"
     )
     temperature: float = Field(
-        0.2, ge=0.01, le=10, description="of the loss at the start, from where it is learned"
+        0.1, ge=0.01, le=10, description="of the loss at the start, from where it is learned"
     )
     width: PositiveInt | None = Field(
         None, description="numbers of an embedding; default: the fused space's, with no further projection"
@@ -69,8 +69,8 @@ class SimilarityHead(Head):
     It reads each input by itself, `Fused.columns`, which the fusion has projected to one width: with frozen
     encoders these projections alone are trained, as in locked-image tuning with both towers locked (Zhai et
     al. 2021, arXiv:2111.07991). A projection of the head's own follows where the recipe gives it a width or
-    hidden layers; on few rows one linear layer finds more than two. For more than two inputs the loss of a row
-    is the mean over its pairs of inputs. Equal cells are right answers for each other, never wrong ones.
+    hidden layers; on few rows one linear layer finds more than two. For more than two inputs the loss of a
+    row is the mean over its pairs of inputs. Equal cells are right answers for each other, never wrong ones.
 
     Args:
         config: see `SimilarityHeadConfig`.

@@ -180,6 +180,12 @@ def test_what_between_may_not_be(between: list[str], words: str):
     assert str(error.value).startswith(words)
 
 
+def test_a_batch_is_larger_where_rows_choose_among_it():
+    assert parse_recipe(recipe_of(training={})).training.batch_size == 256
+    assert parse_recipe(recipe_of(training={"batch_size": 48})).training.batch_size == 48
+    assert parse_recipe(recipe_of(outputs={"kind": "category"}, training={})).training.batch_size == 32
+
+
 def test_it_has_no_column_of_its_own():
     output = {"type": "similarity", "between": ["image", "caption"], "column": "caption"}
     with pytest.raises(RecipeError, match=r"outputs\.match\.column"):
@@ -269,7 +275,8 @@ def test_the_report_shows_what_is_found_and_leaves_out_what_has_no_meaning(
     measured = trained.evaluate({**rows_of(24), "shop": ["a", "b", "c"] * 8}, slices=["shop"])
     assert {"retrieval", "noise", "slices"} <= set(measured.studies)
     assert not {"contributions", "calibration", "curves", "rows"} & set(measured.studies)
-    forth, back = measured.studies["retrieval"]["match"]
+    (forth, back), ridge = measured.studies["retrieval"]["match"]
+    assert ridge is None  # no encoder is frozen
     assert (forth.query, forth.item, forth.items, back.items) == ("image", "caption", 8, 24)
     assert all(len(one.nearest) == 5 for one in (*forth.examples, *back.worst))
     first = back.examples[0]
