@@ -138,7 +138,8 @@ def _of_all_processes(pairs: Pairs) -> Pairs:
     missing = int(most) - len(pairs.real)
     padded = [functional.pad(part, (0, 0, 0, missing)) for part in pairs[:3]]
     real = functional.pad(pairs.real.to(torch.uint8), (0, missing))
-    first, second = (torch.cat(collective.all_gather(part)) for part in padded[:2])  # type: ignore[no-untyped-call]
+    gather: Callable[[Tensor], tuple[Tensor, ...]] = collective.all_gather
+    first, second = (torch.cat(gather(part)) for part in padded[:2])
     identities, everywhere = (_gather(part) for part in (padded[2], real))
     return Pairs(first, second, identities, everywhere.bool())
 
