@@ -168,7 +168,7 @@ class Predictor:
             similarity gives the inputs that it compares, in one space. Any other gives each input's pooled
             encoder output, in a space of its own.
         """
-        from sensorium.embedding import embed_rows
+        from sensorium.vectors import embed_rows
 
         loader = self.loader(self.open(data, media_root))
         embedded = embed_rows(self.model, loader, np.arange(len(loader.table)))

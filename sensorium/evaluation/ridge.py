@@ -9,7 +9,7 @@ import numpy as np
 
 from sensorium.data.column import Array
 from sensorium.data.loader import Loader, Rows
-from sensorium.embedding import encode_rows
+from sensorium.vectors import encode_rows
 from sensorium.evaluation.study import Subject
 from sensorium.evaluation.words import count, number
 from sensorium.heads.retrieval import ranks, retrieval_metrics
