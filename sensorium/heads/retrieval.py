@@ -72,13 +72,13 @@ def _seek(queries: Floats, items: Floats, right: Integers) -> tuple[Floats, Floa
     for start in range(0, len(queries), step):
         scores = queries[start : start + step] @ items.T
         begin, end = np.searchsorted(right[:, 0], [start, start + step])
-        is_right = np.zeros(scores.shape, dtype=np.bool_)
-        is_right[right[begin:end, 0] - start, right[begin:end, 1]] = True
-        scores[is_right] = np.nextafter(scores[is_right], -np.inf)
-        best = np.where(is_right, scores, -np.inf).max(axis=1, keepdims=True)
+        rows, columns = right[begin:end, 0] - start, right[begin:end, 1]
+        scores[rows, columns] = np.nextafter(scores[rows, columns], -np.inf)
+        best = np.full((len(scores), 1), -np.inf, dtype=scores.dtype)
+        np.maximum.at(best[:, 0], rows, scores[rows, columns])
         part = slice(start, start + len(scores))
         places[part] = 1 + (scores > best).sum(axis=1)
-        gains[part] = _gain(scores, is_right)
+        gains[part] = _gains(scores, rows, columns, places[part])
     return places, gains
 
 
@@ -117,6 +117,25 @@ def nearest(scores: Floats, count: int) -> Integers:
     top = np.argpartition(-scores, count - 1, axis=1)[:, :count]
     order = np.argsort(-np.take_along_axis(scores, top, axis=1), axis=1, kind="stable")
     return np.asarray(np.take_along_axis(top, order, axis=1))
+
+
+def _gains(scores: Floats, rows: Integers, columns: Integers, places: Floats) -> Floats:
+    """nDCG of every query, which the place tells where one item alone is right.
+
+    Args:
+        scores: `(N, G)`.
+        rows: `(P,)` queries of the right pairs.
+        columns: `(P,)` their items.
+        places: `(N,)` of the first right item.
+    """
+    gains = np.where(places <= DEPTH, 1 / np.log2(1 + places), 0.0)
+    several = np.flatnonzero((np.bincount(rows, minlength=len(scores)) > 1) & (places <= DEPTH))
+    own = np.isin(rows, several)
+    is_right = np.zeros((len(several), scores.shape[1]), dtype=np.bool_)
+    is_right[np.searchsorted(several, rows[own]), columns[own]] = True
+    if len(several):
+        gains[several] = _gain(scores[several], is_right)
+    return gains
 
 
 def _gain(scores: Floats, is_right: Bools) -> Floats:

@@ -234,7 +234,8 @@ def test_it_learns_to_find_colours(trained: Predictor):
     scores = measured.outputs["match"].metrics
     assert scores["recall_at_1_caption_to_image"].value > 0.7
     assert measured.outputs["match"].baseline.metrics["recall_at_1_image_to_caption"] == pytest.approx(1 / 8)
-    assert scores["recall_at_10"].value == 1
+    assert scores["recall_at_10_image_to_caption"].value == 1  # there are eight captions
+    assert scores["recall_at_10"].low > 0.7
 
 
 def test_questions_of_one_input_alone(trained: Predictor):
@@ -307,7 +308,7 @@ def test_beside_another_output(tmp_path: Path):
     recipe["data"] = {"split": {"validation": 0.2, "test": 0}}
     recipe["outputs"] = {"label": "category", "match": {"type": "similarity", "between": ["words", "shop"]}}
     predictor = sensorium.fit(rows, recipe=recipe, verbose=False)
-    measured = predictor.evaluate(rows)
+    measured = predictor.evaluate(rows, skip=["noise", "simple_models", "curves", "slices"])
     assert list(measured.studies["contributions"].outputs) == ["label"]
     assert list(measured.subsets[0].scores) == ["label"]
     assert "match compares inputs" in measured.save(tmp_path).read_text()
