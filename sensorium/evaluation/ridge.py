@@ -9,13 +9,13 @@ import numpy as np
 
 from sensorium.data.column import Array
 from sensorium.data.loader import Loader, Rows
-from sensorium.vectors import encode_rows
 from sensorium.evaluation.study import Subject
 from sensorium.evaluation.words import count, number
 from sensorium.heads.retrieval import ranks, retrieval_metrics
 from sensorium.heads.similarity import SimilarityHead
 from sensorium.inference import sample
 from sensorium.model import Model
+from sensorium.vectors import encode_rows
 
 MOST_ROWS = 1_000
 """Training rows that it learns from; of more, a fixed sample is taken."""

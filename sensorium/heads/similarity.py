@@ -104,26 +104,21 @@ class SimilarityHead(Head):
         for name, projection in zip(self.config.between, self.projections, strict=True):
             vectors = functional.normalize(projection(fused.columns[name]).float(), dim=-1)
             present = fused.present.get(name)
-            kept = vectors if present is None else torch.where(present.unsqueeze(1), vectors, 0.0)
-            found[name] = kept
+            found[name] = vectors if present is None else torch.where(present.unsqueeze(1), vectors, 0.0)
         return found
 
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)` float32; target: `(B, M)` int64, equal where cells are equal."""
         vectors = list(self.embed(fused).values())
         real = self._real(fused, target)
+        both = torch.stack([real[:, one] & real[:, other] for one, other in self.pairs])
+        losses = torch.zeros_like(both, dtype=torch.float32)
         with torch.autocast(vectors[0].device.type, enabled=False):
-            losses = [
-                contrast(
-                    self._loss(),
-                    Pairs(vectors[one], vectors[other], target.values[:, [one, other]], both),
-                    self.config.chunk,
-                )
-                for one, other in self.pairs
-                for both in [real[:, one] & real[:, other]]
-            ]
-        counted = torch.stack([real[:, one] & real[:, other] for one, other in self.pairs])
-        return torch.stack(losses).sum(dim=0) / counted.sum(dim=0).clamp(min=1)
+            for place, (one, other) in enumerate(self.pairs):
+                identities = target.values[:, [one, other]]
+                pairs = Pairs(vectors[one], vectors[other], identities, both[place])
+                losses[place] = contrast(self._loss(), pairs, self.config.chunk)
+        return losses.sum(dim=0) / both.sum(dim=0).clamp(min=1)
 
     def predict(self, fused: Fused) -> dict[str, Tensor]:
         """`embeddings (B, M, E)` float32, in the order of `between`."""
@@ -176,9 +171,9 @@ class SimilarityHead(Head):
 
     def _real(self, fused: Fused, target: Raw) -> Tensor:
         """`(B, M)` bool: the inputs that a row has and may compare."""
-        present = [fused.present.get(name) for name in self.config.between]
-        there = [target.mask[:, 0] | True if one is None else one for one in present]
-        return target.mask & torch.stack(there, dim=1)
+        every = torch.ones_like(target.mask[:, 0])
+        present = [fused.present.get(name, every) for name in self.config.between]
+        return target.mask & torch.stack(present, dim=1)
 
     def _loss(self) -> Loss:
         """The loss with its learned scale; the scale stays at `LARGEST_SCALE` at most, as in CLIP."""
