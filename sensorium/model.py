@@ -61,6 +61,7 @@ class Model(nn.Module):
         )
         self.weights = {name: config.weight for name, config in recipe.outputs.items()}
         self.input_dropout = recipe.training.input_dropout
+        self.feature_dropout = nn.Dropout(recipe.training.feature_dropout)
 
     def forward(self, batch: Batch) -> tuple[Fused, dict[str, Tensor]]:
         """The fused rows, and output name → loss of every row `(B,)`, zero where the target is missing."""
@@ -100,7 +101,7 @@ class Model(nn.Module):
         if self.training:
             present = self._drop_inputs(present)
         tokens = {
-            name: self.encode(name, inputs[name], present[:, column])
+            name: self._drop_features(self.encode(name, inputs[name], present[:, column]))
             for column, name in enumerate(self.inputs)
         }
         return self.fuse_tokens(tokens, present)
@@ -113,7 +114,11 @@ class Model(nn.Module):
             present: `(B, M)` bool, which inputs each row has.
         """
         fused: Fused = self.fusion(tokens, present)
-        return replace(fused, places={n: self._with_grid(n, p, tokens[n]) for n, p in fused.places.items()})
+        return replace(
+            fused,
+            places={n: self._with_grid(n, p, tokens[n]) for n, p in fused.places.items()},
+            present=dict(zip(self.inputs, present.unbind(dim=1), strict=True)),
+        )
 
     def encoder(self, name: str) -> Any:
         """The encoder of an input."""
@@ -158,6 +163,10 @@ class Model(nn.Module):
         grid = self.encoder(name).grid if hasattr(self.encoder(name), "grid") else ()
         whole = place.length == tokens.values.shape[1] and place.length >= math.prod(grid)
         return place._replace(grid=grid) if grid and whole else place
+
+    def _drop_features(self, tokens: Tokens) -> Tokens:
+        """Hides numbers at random, in training alone: few rows must not hang on few numbers of an encoder."""
+        return Tokens(self.feature_dropout(tokens.values), tokens.mask)
 
     def _drop_inputs(self, present: Tensor) -> Tensor:
         """Hides inputs at random, row by row; where all that a row has would go, one of them stays."""

@@ -24,6 +24,9 @@ from sensorium.yaml_file import read_yaml
 VERSION = 1
 """Of the recipe's grammar. It rises when a recipe of before would be read as something else."""
 
+BATCH_OF_A_SIMILARITY = 256
+"""Rows of a batch by default where each row chooses among them."""
+
 SectionConfig = TypeVar("SectionConfig", bound=Config)
 
 
@@ -149,12 +152,16 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     if isinstance(data, str | list):
         data = {"path": data}
     training = {} if content.get("training") is None else content["training"]
-    training = _check(TrainingConfig, training, "training")
+    training_fields, training = training, _check(TrainingConfig, training, "training")
     inputs = {key: _input(part, f"inputs.{key}") for key, part in _named(content, "inputs")}
     if isinstance(training.input_dropout, dict):
         _refuse_unknown(training.input_dropout, list(inputs), "training.input_dropout")
     outputs = {key: _output(part, f"outputs.{key}") for key, part in _named(content, "outputs")}
+    if any(part.compared for part in outputs.values()) and "batch_size" not in training_fields:
+        training = training.model_copy(update={"batch_size": BATCH_OF_A_SIMILARITY})
     _refuse_leaks(inputs, outputs)
+    for key, part in outputs.items():
+        _refuse_unknown_inputs(part.compared, inputs, f"outputs.{key}.between")
     data = _check(DataConfig, data, "data")
     _refuse_taken_keys(data.key, outputs)
     return Recipe(
@@ -199,11 +206,18 @@ def _named(content: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:
 
 def _refuse_leaks(inputs: Mapping[str, Input], outputs: Mapping[str, Any]) -> None:
     """No input may read the column of an output."""
-    targets = {part.column or name for name, part in outputs.items()}
+    targets = {part.column or name for name, part in outputs.items() if not part.compared}
     for name, part in inputs.items():
         source = part.column.column or name
         if source in targets:
             raise RecipeError(f"inputs.{name}: column {source!r} is both an input and an output")
+
+
+def _refuse_unknown_inputs(names: list[str], inputs: Mapping[str, Input], place: str) -> None:
+    for name in names:
+        if name not in inputs:
+            near = nearest(name, list(inputs))
+            raise RecipeError(f"{place}: {_excerpt(name)} is no input{near}; inputs: {', '.join(inputs)}")
 
 
 def _refuse_taken_keys(key: list[str], outputs: Mapping[str, Any]) -> None:

@@ -62,10 +62,16 @@ class TrainingConfig(Config):
     """How long, how fast and with what regularisation a model is trained."""
 
     epochs: int = Field(20, ge=1, description="passes over the training rows, at most")
-    batch_size: int = Field(32, ge=1, description="rows per optimizer step")
+    batch_size: int = Field(
+        32,
+        ge=1,
+        description="rows per optimizer step; of a similarity also how many answers each row chooses among, "
+        "and then 256 by default",
+    )
     micro_batch: int | Literal["auto"] = Field(
         "auto",
-        description="rows a forward pass; auto: at most 32 on a CPU where no layer looks across rows",
+        description="rows a forward pass; auto: at most 32 on a CPU where no layer looks across rows; "
+        "with a similarity always the whole batch",
     )
     accumulate: int = Field(1, ge=1, description="batches per optimizer step")
     optimizer: OptimizerConfig = Field(
@@ -83,9 +89,12 @@ class TrainingConfig(Config):
     sampling: Literal["shuffled", "balanced"] = Field(
         "shuffled", description="balanced: classes equally often"
     )
-    bucket: bool = Field(True, description="rows of similar length share a batch")
+    bucket: bool = Field(True, description="rows of similar length share a batch; never with a similarity")
     input_dropout: float | dict[str, float] = Field(
         0.0, description="share of rows for which an input is hidden, for all or by input"
+    )
+    feature_dropout: float = Field(
+        0.0, ge=0, lt=1, description="share of the numbers that encoders give, hidden before the fusion"
     )
     auxiliary: float = Field(0.0, ge=0, description="weight of the loss of each input by itself")
     balance: Literal["none", "ogm_ge"] = Field("none", description="slow down the input that learns fastest")

@@ -61,6 +61,7 @@ def test_there_are_examples() -> None:
         "clips",
         "digits",
         "reviews",
+        "search",
         "stamps",
         "tabular",
     }

@@ -68,7 +68,11 @@ def test_examples_round_trip(path: Path) -> None:
     [
         *({"inputs": {"a": {"type": kind, "encoder": name}}} for kind in ENCODERS for name in ENCODERS[kind]),
         *({"fusion": name} for name in FUSIONS),
-        *({"outputs": {"b": name}} for name in HEADS),
+        *({"outputs": {"b": name}} for name in HEADS if name != "similarity"),
+        {
+            "inputs": {"a": "text", "c": "number"},
+            "outputs": {"b": {"type": "similarity", "between": ["a", "c"]}},
+        },
         {"inputs": {"a": {"type": "image", "size": [32, 48], "augment": True}}},
         {"inputs": {"a": {"type": "image", "augment": False}}},
         {

@@ -12,10 +12,10 @@ import numpy as np
 
 from sensorium.evaluation.baseline import Verdict, verdict
 from sensorium.evaluation.inputs import SubsetPredictions, main_value
-from sensorium.evaluation.metrics import Interval, Rows, bootstrap
+from sensorium.evaluation.metrics import Interval, bootstrap
 from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import limits, metric_name, no_interval, value
-from sensorium.heads.head import Head
+from sensorium.heads.head import Head, Rows
 from sensorium.inference import MOST_INPUTS
 
 Values = Mapping[frozenset[str], float]

@@ -14,11 +14,11 @@ from sensorium.evaluation.baseline import Verdict, verdict
 from sensorium.evaluation.features import simple_features
 from sensorium.evaluation.inputs import main_value
 from sensorium.evaluation.metrics import SHARES, Interval, affordable_resamples, bootstrap
-from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.evaluation.simple_models import ANSWERS, SIMPLE_MODELS, Design, SimpleModel, designs
 from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import limits, metric_name, no_interval, value
 from sensorium.heads.head import Head
+from sensorium.heads.head import Rows as DrawnRows
 from sensorium.inference import sample
 
 MOST_ROWS = {"video": 1_000, "audio": 3_000, "image": 10_000, "text": 10_000}
@@ -97,7 +97,11 @@ def measure(subject: Subject) -> SimpleModels | None:
     predictor, training = subject.predictor, subject.training
     if training is None or not len(training.parts["train"]):
         return SimpleModels({}, UNKNOWN)
-    names = [name for name in subject.collected.targets if subject.outputs[name].scored]
+    names = [
+        name
+        for name in subject.collected.targets
+        if subject.outputs[name].scored and subject.outputs[name].type in SIMPLE_MODELS
+    ]
     chosen = [name for name in names if _classes(subject, name) <= MOST_CLASSES]
     if not chosen:
         return SimpleModels({}, TOO_MANY) if names else None

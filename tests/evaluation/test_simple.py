@@ -228,7 +228,8 @@ def test_an_optimiser_that_is_stopped_is_told(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_every_type_of_output_has_simple_models():
-    assert set(SIMPLE_MODELS) == set(ANSWERS) == set(HEADS)
+    # beside a similarity stands a ridge regression between its inputs: see evaluation/ridge.py
+    assert set(SIMPLE_MODELS) == set(ANSWERS) == set(HEADS) - {"similarity"}
 
 
 # The study.

@@ -1,0 +1,50 @@
+"""A ridge regression between frozen features, by hand and beside a trained similarity."""
+
+import numpy as np
+import pytest
+
+import sensorium
+from sensorium.evaluation import evaluate
+from sensorium.evaluation.ridge import PENALTY, ridge
+from sensorium.evaluation.study import Training
+from tests import made
+
+
+def test_one_feature_by_hand():
+    known, answers = np.array([[-1.0], [1.0]]), np.array([[-2.0], [2.0]])
+    # Σxy = 4, Σx² = 2: the weight is 4 / (2 + penalty · rows)
+    weight = 4 / (2 + PENALTY * 2)
+    assert ridge(known, answers, np.array([[3.0]]))[0, 0] == pytest.approx(3 * weight, rel=1e-4)
+
+
+def test_wide_and_narrow_forms_agree():
+    generator = np.random.default_rng(0)
+    known, answers, asked = (generator.normal(size=size) for size in ((6, 6), (6, 3), (4, 6)))
+    both = np.concatenate([known, known]), np.concatenate([answers, answers])
+    np.testing.assert_allclose(ridge(*both, asked), ridge(known, answers, asked), rtol=1e-6)
+
+
+def test_it_stands_beside_a_similarity_of_frozen_encoders():
+    rows = made.simple_rows(60)
+    rows["words"] = [f"{made.WORDS[row % 7]} {made.WORDS[7 + row % 6]}" for row in range(60)]
+    recipe = made.simple_recipe(epochs=1)
+    recipe["data"] = {"split": {"validation": 0, "test": 0}}
+    recipe["inputs"] = {
+        "words": recipe["inputs"]["words"],
+        "copy": {**recipe["inputs"]["words"], "column": "words"},
+    }
+    recipe["outputs"] = {"match": {"type": "similarity", "between": ["words", "copy"]}}
+    predictor = sensorium.fit(rows, recipe=recipe, verbose=False)
+    table = predictor.open(rows)
+    parts = {"train": np.arange(40)}
+    studies = ["retrieval"]
+    measured = evaluate(predictor, table, np.arange(40, 60), training=Training(table, parts), studies=studies)
+    assert measured.studies["retrieval"]["match"].ridge is None
+    for name in predictor.inputs:
+        predictor.model.encoder(name).frozen = True
+    measured = evaluate(predictor, table, np.arange(40, 60), training=Training(table, parts), studies=studies)
+    found = measured.studies["retrieval"]["match"].ridge
+    assert found.rows == 40
+    # the means of two tables of random vectors of the same words are linear in one another
+    assert found.metrics["recall_at_1"] > 0.8
+    assert "learned from 40 training rows, reaches R@10 1.000" in " ".join(str(measured).split())
