@@ -11,12 +11,13 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from sensorium.data.column import Array
-from sensorium.data.text import TextColumn, TextConfig, as_text
+from sensorium.data.text import Spans, TextColumn, TextConfig, as_text
 from sensorium.errors import RecipeError, WeightsError
 from sensorium.weights import Checkpoint, find
 
 _OF_THE_CHECKPOINT = ("tokenizer", "vocabulary", "lowercase", "stop_words", "min_count")
 _CHARACTERS_PER_TOKEN = 32  # a text is cut there first, so that one huge cell cannot stall a worker
+_BLANKS = ("[MASK]", "<mask>", "[UNK]", "<unk>", "[PAD]", "<pad>", "<|endoftext|>")
 
 
 class PretrainedTextColumn(TextColumn):
@@ -57,10 +58,22 @@ class PretrainedTextColumn(TextColumn):
     def fit(self, cells: Iterable[Any]) -> None:
         """Learns nothing."""
 
+    @property
+    def blank(self) -> int:
+        """The id that stands for a word taken away: the tokenizer's mask, else its unknown word or padding."""
+        known = (self._cutter.token_to_id(name) for name in _BLANKS)
+        return next((one for one in known if one is not None), 0)
+
     def decode(self, cell: Any) -> Array:
-        text = as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN].strip()
+        text = self._read(cell)
         ids = self._cutter.encode(text).ids if text else []
         return np.array(ids, dtype=np.int32)
+
+    def spans(self, cell: Any) -> Spans:
+        text = self._read(cell)
+        cut = self._cutter.encode(text)
+        special = zip(cut.offsets, cut.special_tokens_mask, strict=True)
+        return Spans(text, [(0, 0) if outside else place for place, outside in special])
 
     def text(self, ids: Iterable[int]) -> str:
         """Token ids → text."""
@@ -71,6 +84,9 @@ class PretrainedTextColumn(TextColumn):
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.checkpoint = Checkpoint.from_state(state["checkpoint"])
+
+    def _read(self, cell: Any) -> str:
+        return as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN].strip()
 
     @cached_property
     def _cutter(self) -> Tokenizer:

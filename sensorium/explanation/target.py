@@ -1,0 +1,133 @@
+"""What is explained: one number that the model gives a row, such as the log-odds of a class."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sensorium.batch import Fused
+from sensorium.data.column import Array
+from sensorium.errors import SensoriumError
+from sensorium.heads.head import Head
+
+if TYPE_CHECKING:
+    from sensorium.predict import Predictor
+
+
+class Target(NamedTuple):
+    """A score of one output.
+
+    Attributes:
+        output: its name.
+        type: of the output, a key of `SCORES`.
+        place: of the class among the classes; 0 where an output has none.
+        label: the class; "" where an output has none.
+    """
+
+    output: str
+    type: str
+    place: int = 0
+    label: str = ""
+
+    @property
+    def unit(self) -> str:
+        """Of the score, in words."""
+        return "log-odds" if self.label else "scaled units"
+
+    def score(self, head: Head, fused: Fused) -> Tensor:
+        """`(B,)` float32, with gradients."""
+        return SCORES[self.type](head, fused.for_output(self.output), self.place)
+
+    def shown(self, scores: Array) -> Array:
+        """Scores as a reader knows them: the probability of a class, any other score as it is."""
+        return 1 / (1 + np.exp(-scores)) if self.label else scores
+
+
+def choose_target(predictor: Predictor, output: str | None, label: str | None) -> tuple[str, str | None]:
+    """Checks what the user wants explained.
+
+    Args:
+        predictor: the model.
+        output: its name; None for the first that can be explained.
+        label: a class of it; None for what the model predicts of each row.
+
+    Returns:
+        The output, and the class as it is written in the model.
+
+    Raises:
+        SensoriumError: when there is no such output or class, with the nearest; when the output has no
+            classes; or when nothing of the model can be explained.
+    """
+    outputs = predictor.recipe.outputs
+    known = [name for name, config in outputs.items() if config.type in SCORES]
+    if not known:
+        raise SensoriumError(f"no output of this model can be explained ({', '.join(outputs)})")
+    if output is not None and output not in outputs:
+        raise SensoriumError(f"output: there is no output {output!r}{_near(output, list(outputs))}")
+    if output is not None and output not in known:
+        raise SensoriumError(f"output: {output!r} is of type {outputs[output].type}, which is not explained")
+    name = known[0] if output is None else output
+    if label is None:
+        return name, None
+    labels = list(getattr(predictor.model.head(name), "labels", []))
+    if not labels:
+        raise SensoriumError(f"class: output {name!r} has no classes; leave it out")
+    if label not in labels:
+        raise SensoriumError(f"class: output {name!r} has no class {label[:40]!r}{_near(label, labels)}")
+    return name, label
+
+
+def target_of(head: Any, kind: str, output: str, label: str | None, predicted: dict[str, Array]) -> Target:
+    """What is explained of one row.
+
+    Args:
+        head: of the output.
+        kind: type of the output.
+        output: its name.
+        label: the class asked for; None for the one that the row most likely has.
+        predicted: arrays of this row alone, as the head predicts them.
+    """
+    labels = list(getattr(head, "labels", []))
+    if not labels:
+        return Target(output, kind)
+    place = int(predicted["probabilities"][0].argmax()) if label is None else labels.index(label)
+    return Target(output, kind, place, labels[place])
+
+
+def _class_score(head: Any, fused: Fused, place: int) -> Tensor:
+    """Log-odds of one class against all others."""
+    logits = head.forward(fused).float() / head.temperature
+    chosen = torch.arange(logits.shape[1], device=logits.device) == place
+    others = logits.masked_fill(chosen, -torch.inf).logsumexp(dim=1)
+    return logits[:, place] - others
+
+
+def _label_score(head: Any, fused: Fused, place: int) -> Tensor:
+    """Log-odds of having one label."""
+    score: Tensor = head.forward(fused).float()[:, place] / head.temperature
+    return score
+
+
+def _number_score(head: Any, fused: Fused, place: int) -> Tensor:
+    """The predicted number in scaled units."""
+    values: Tensor = head.predict(fused)["values"]
+    return values
+
+
+SCORES: dict[str, Callable[[Any, Fused, int], Tensor]] = {
+    "category": _class_score,
+    "categories": _label_score,
+    "number": _number_score,
+}
+"""By type of output: `(B,)` scores of fused rows."""
+
+
+def _near(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=1)
+    listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
+    return f" (did you mean {near[0]}?)" if near else f"; one of {listed}"
