@@ -247,6 +247,36 @@ class Predictor:
         table = self.open(data, media_root)
         return evaluate(self, table, studies=studies, coverage=coverage, slices=slices)
 
+    def explain(
+        self,
+        data: Any,
+        rows: Sequence[int] | None = None,
+        media_root: str | Path | None = None,
+        output: str | None = None,
+        label: str | None = None,
+        method: str | None = None,
+    ) -> Any:
+        """What carried the predictions for some rows: which input, words, patches and seconds.
+
+        Args:
+            data: whatever `read_table` reads.
+            rows: positions in it; default: the first few.
+            media_root: the folder that media paths start from.
+            output: what is explained; default: the first output that can be.
+            label: a class of it; default: what the model predicts of each row.
+            method: a key of `sensorium.explanation.METHODS`; default: `sensorium.explanation.DEFAULT`.
+
+        Returns:
+            A `sensorium.evaluation.Explanation`; its `save` writes the page.
+
+        Raises:
+            SensoriumError: when there is no such row, output, class or method, or a row has no input.
+        """
+        from sensorium.evaluation import explain
+        from sensorium.explanation import DEFAULT
+
+        return explain(self, self.open(data, media_root), rows, output, label, method or DEFAULT)
+
     def save(self, folder: str | Path) -> None:
         """Copies the saved model: weights, recipe, fitted columns and calibration.
 

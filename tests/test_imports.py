@@ -23,7 +23,7 @@ STAGES = [
     {"encoders", "fusion", "heads"},
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "calibration"},
     {"training"},
-    {"evaluation", "predict", "draft", "check", "fitting"},
+    {"explanation", "evaluation", "predict", "draft", "check", "fitting"},
     {"comparison"},
     {"cli"},
 ]
@@ -36,9 +36,10 @@ WITHIN_THEIR_STAGE = {
     "encoded": {"model"},
     "inference": {"model", "encoded"},
     "calibration": {"model", "inference"},
-    "evaluation": {"predict"},
+    "explanation": {"predict"},  # for its type alone
+    "evaluation": {"predict", "explanation"},
     "fitting": {"predict", "draft", "evaluation"},
-    "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
+    "predict": {"evaluation", "explanation"},  # in `evaluate` and `explain` alone, which look at a predictor
     "layers": {"batch"},
 }
 """What a part may import of its own stage."""

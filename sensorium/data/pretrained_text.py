@@ -60,7 +60,7 @@ class PretrainedTextColumn(TextColumn):
 
     @property
     def blank(self) -> int:
-        """The id that stands for a word taken away: the tokenizer's mask, else its unknown word or padding."""
+        """The id that stands for a word taken away: the mask, else the unknown word, else the padding."""
         known = (self._cutter.token_to_id(name) for name in _BLANKS)
         return next((one for one in known if one is not None), 0)
 

@@ -9,6 +9,7 @@ from sensorium.errors import SensoriumError
 from sensorium.evaluation.calibration_words import CALIBRATION
 from sensorium.evaluation.contributions import CONTRIBUTIONS
 from sensorium.evaluation.curves import CURVES
+from sensorium.evaluation.explanation import EXPLANATION
 from sensorium.evaluation.noise_words import NOISE
 from sensorium.evaluation.rows import ROWS
 from sensorium.evaluation.simple import SIMPLE
@@ -23,6 +24,7 @@ STUDIES: dict[str, Study] = {
     "curves": CURVES,
     "slices": SLICES,
     "rows": ROWS,
+    "explanation": EXPLANATION,
 }
 """In the order of the report."""
 

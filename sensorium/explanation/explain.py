@@ -93,26 +93,17 @@ def explain_row(
     Raises:
         SensoriumError: when the row has no input at all.
     """
-    decoded = loader.batch(np.array([row])).inputs
-    cells = {name: _cell(predictor, loader, name, row, decoded[name]) for name in predictor.inputs}
-    if not any(one.present for one in cells.values()):
-        raise SensoriumError(
-            f"row {row} has none of the model's inputs ({', '.join(cells)}), so nothing carried its prediction"
-        )
-    model, kind = predictor.model, predictor.recipe.outputs[output].type
-    collected = collect(model, loader, np.array([row]))
-    target = target_of(model.head(output), kind, output, label, collected.predicted[output])
-    scores = RowScores(model, cells, target)
+    scores, collected = score_row(predictor, loader, row, output, label)
     of_inputs, score, score_of_none = weigh_inputs(scores)
     weights = METHODS[method](scores)
     return RowExplanation(
         row=row,
         key=loader.row_key(row),
         answer=_answer(predictor, output, collected),
-        target=target,
+        target=scores.target,
         score=score,
         score_of_none=score_of_none,
-        shown=float(target.shown(np.array(score))),
+        shown=float(scores.target.shown(np.array(score))),
         inputs={
             name: InputExplanation(
                 type=predictor.recipe.inputs[name].type,
@@ -123,10 +114,38 @@ def explain_row(
                 weights=weights.values[scores.slices[name]].tolist(),
                 cell=own,
             )
-            for name, own in cells.items()
+            for name, own in scores.partitions.items()
         },
         deletion=deletion(scores, weights.values, seed=row),
     )
+
+
+def delete_row(
+    predictor: Predictor, loader: Loader, row: int, output: str, label: str | None, method: str
+) -> Deletion:
+    """The check of one row's explanation alone; arguments and errors as of `explain_row`."""
+    scores, _ = score_row(predictor, loader, row, output, label)
+    return deletion(scores, METHODS[method](scores).values, seed=row)
+
+
+def score_row(
+    predictor: Predictor, loader: Loader, row: int, output: str, label: str | None
+) -> tuple[RowScores, Collected]:
+    """One row, ready to have parts taken away, and what the model says of it.
+
+    Raises:
+        SensoriumError: when the row has no input at all.
+    """
+    decoded = loader.batch(np.array([row])).inputs
+    cells = {name: _cell(predictor, loader, name, row, decoded[name]) for name in predictor.inputs}
+    if not any(one.present for one in cells.values()):
+        raise SensoriumError(
+            f"row {row} has none of the model's inputs ({', '.join(cells)}), so nothing can be explained"
+        )
+    model, kind = predictor.model, predictor.recipe.outputs[output].type
+    collected = collect(model, loader, np.array([row]))
+    target = target_of(model.head(output), kind, output, label, collected.predicted[output])
+    return RowScores(model, cells, target), collected
 
 
 def weigh_inputs(scores: RowScores) -> tuple[dict[str, float], float, float]:

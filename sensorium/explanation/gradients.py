@@ -91,7 +91,9 @@ class _Path:
         values = torch.from_numpy(self.own.values)
         if values.dtype == torch.int64:
             return Raw(values.expand(len(self.steps), -1), mask)
-        return Raw(self._between(torch.from_numpy(self.own.baseline.astype(np.float32)), values.float()), mask)
+        return Raw(
+            self._between(torch.from_numpy(self.own.baseline.astype(np.float32)), values.float()), mask
+        )
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -122,7 +124,11 @@ class _Path:
 
     def _replace_vectors(self, table: Any, given: tuple[Any, ...], vectors: Tensor) -> Tensor | None:
         ids = torch.from_numpy(self.own.values)
-        if self.points is not None or given[0].shape[1:] != ids.shape[1:] or not bool((given[0] == ids).all()):
+        if (
+            self.points is not None
+            or given[0].shape[1:] != ids.shape[1:]
+            or not bool((given[0] == ids).all())
+        ):
             return None
         torch.set_grad_enabled(True)  # a frozen encoder turned it off for itself
         baseline = table.forward(torch.from_numpy(self.own.baseline))

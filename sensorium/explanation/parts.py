@@ -18,6 +18,8 @@ MOST_MOMENTS = 24
 """Windows that a sound is cut into, at most."""
 SHORTEST_MOMENT = 0.1
 """Seconds of a window of a sound, at least."""
+LONGEST_NAME = 40
+"""Characters of a number as its cell writes it."""
 
 
 class Part(NamedTuple):
@@ -45,6 +47,7 @@ class Partition:
         index: the part that each place of `values` belongs to, or -1; its shape broadcasts to that of
             `values`.
         parts: P of them; none where the row lacks the input.
+        column: that decoded it.
         text: of a text, what the parts' places refer to.
     """
 
@@ -53,6 +56,7 @@ class Partition:
     baseline: Array
     index: Array
     parts: list[Part]
+    column: Any
     text: str = ""
 
     @property
@@ -88,7 +92,7 @@ def partition(kind: str, column: Any, cell: Any, cells: Cells) -> Partition:
         cells: decoded, of this row alone.
     """
     if not cells.mask.any():
-        return Partition(cells.values, cells.mask, cells.values, _nowhere(cells.values), [])
+        return Partition(cells.values, cells.mask, cells.values, _nowhere(cells.values), [], column)
     return PARTS[kind](column, cell, cells)
 
 
@@ -127,7 +131,7 @@ def _words(column: Any, cell: Any, cells: Cells) -> Partition:
     own = np.full(cells.values.shape, -1)
     own[0, : len(index)] = index
     baseline = np.where(own >= 0, baseline, cells.values)  # the start and end of a sentence stay
-    return Partition(cells.values, cells.mask, baseline, own, parts, text)
+    return Partition(cells.values, cells.mask, baseline, own, parts, column, text)
 
 
 def _patches(column: Any, cell: Any, cells: Cells) -> Partition:
@@ -152,7 +156,7 @@ def _patches(column: Any, cell: Any, cells: Cells) -> Partition:
         for column_ in range(columns)
     ]
     index = (down[:, None] * columns + across[None, :])[None, None]
-    return Partition(cells.values, cells.mask, _mean_colour(cells.values, (2, 3)), index, parts)
+    return Partition(cells.values, cells.mask, _mean_colour(cells.values, (2, 3)), index, parts, column)
 
 
 def _frames(column: Any, cell: Any, cells: Cells) -> Partition:
@@ -163,7 +167,7 @@ def _frames(column: Any, cell: Any, cells: Cells) -> Partition:
     parts = [Part(f"frame {one + 1} of {count}", (one, one + 1)) for one in range(count)]
     baseline = cells.values.copy()
     baseline[:, real] = _mean_colour(cells.values[:, real], (1, 3, 4))
-    return Partition(cells.values, cells.mask, baseline, index, parts)
+    return Partition(cells.values, cells.mask, baseline, index, parts, column)
 
 
 def _moments(column: Any, cell: Any, cells: Cells) -> Partition:
@@ -178,7 +182,7 @@ def _moments(column: Any, cell: Any, cells: Cells) -> Partition:
         Part(f"{start:.2f}–{end:.2f} s", (round(start, 4), round(end, 4)))
         for start, end in zip(ends, ends[1:], strict=False)
     ]
-    return Partition(cells.values, cells.mask, np.zeros_like(cells.values), index, parts)
+    return Partition(cells.values, cells.mask, np.zeros_like(cells.values), index, parts, column)
 
 
 def _number(column: Any, cell: Any, cells: Cells) -> Partition:
@@ -187,13 +191,15 @@ def _number(column: Any, cell: Any, cells: Cells) -> Partition:
     if column.config.scale == "none" and column.median is not None:
         middle = column.median
     baseline = np.full_like(cells.values, middle)
-    return Partition(cells.values, cells.mask, baseline, np.zeros(cells.values.shape, int), [Part(str(cell))])
+    index = np.zeros(cells.values.shape, int)
+    return Partition(cells.values, cells.mask, baseline, index, [Part(str(cell)[:LONGEST_NAME])], column)
 
 
 def _label(column: Any, cell: Any, cells: Cells) -> Partition:
     """One part; a label that training did not see takes its place."""
     baseline, index = np.zeros_like(cells.values), np.zeros(cells.values.shape, int)
-    return Partition(cells.values, cells.mask, baseline, index, [Part(column.label(int(cells.values[0, 0])))])
+    part = Part(column.label(int(cells.values[0, 0])))
+    return Partition(cells.values, cells.mask, baseline, index, [part], column)
 
 
 def _labels(column: Any, cell: Any, cells: Cells) -> Partition:
@@ -202,7 +208,7 @@ def _labels(column: Any, cell: Any, cells: Cells) -> Partition:
     index = np.full(cells.values.shape, -1)
     index[0, has] = np.arange(len(has))
     parts = [Part(column.label(int(code))) for code in has]
-    return Partition(cells.values, cells.mask, np.zeros_like(cells.values), index, parts)
+    return Partition(cells.values, cells.mask, np.zeros_like(cells.values), index, parts, column)
 
 
 PARTS: dict[str, Callable[[Any, Any, Cells], Partition]] = {

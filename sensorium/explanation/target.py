@@ -27,17 +27,19 @@ class Target(NamedTuple):
         type: of the output, a key of `SCORES`.
         place: of the class among the classes; 0 where an output has none.
         label: the class; "" where an output has none.
+        unit: of the score: "log-odds", "units of the table", or "scaled units" where scaling is by rank.
     """
 
     output: str
     type: str
     place: int = 0
     label: str = ""
+    unit: str = "log-odds"
 
     @property
-    def unit(self) -> str:
-        """Of the score, in words."""
-        return "log-odds" if self.label else "scaled units"
+    def shown_unit(self) -> str:
+        """Of what `shown` gives."""
+        return "probability" if self.label else self.unit
 
     def score(self, head: Head, fused: Fused) -> Tensor:
         """`(B,)` float32, with gradients."""
@@ -94,7 +96,8 @@ def target_of(head: Any, kind: str, output: str, label: str | None, predicted: d
     """
     labels = list(getattr(head, "labels", []))
     if not labels:
-        return Target(output, kind)
+        by_rank = head.column.quantiles is not None
+        return Target(output, kind, unit="scaled units" if by_rank else "units of the table")
     place = int(predicted["probabilities"][0].argmax()) if label is None else labels.index(label)
     return Target(output, kind, place, labels[place])
 
@@ -114,9 +117,10 @@ def _label_score(head: Any, fused: Fused, place: int) -> Tensor:
 
 
 def _number_score(head: Any, fused: Fused, place: int) -> Tensor:
-    """The predicted number in scaled units."""
+    """The predicted number in the table's units, or scaled where its scaling is by rank."""
     values: Tensor = head.predict(fused)["values"]
-    return values
+    column = head.column
+    return values if column.quantiles is not None else values * column.spread + column.centre
 
 
 SCORES: dict[str, Callable[[Any, Fused, int], Tensor]] = {
