@@ -17,6 +17,8 @@ from sensorium.explanation.scores import RowScores, Weights
 
 STEPS = 32
 """Points on the way."""
+MOST_MISSING = 0.1
+"""Of the weights' sum, beside which it no longer adds up."""
 AT_ONCE = 8
 """Points whose gradients are held at once."""
 
@@ -27,17 +29,27 @@ def integrated_gradients(scores: RowScores) -> Weights:
     Sundararajan, Taly and Yan 2017, arXiv 1703.01365. The weights of an input's parts add up to the score
     minus the score with all of them taken away, but for what `STEPS` points on the way leave out. Numbers,
     pixels and samples are changed themselves, words and labels by their vectors. An input whose encoder lets
-    no gradient through (a choice of tokens, frozen weights) is weighed by occlusion instead.
+    no gradient through (a choice of tokens, frozen weights), or whose weights do not add up, is weighed by
+    occlusion instead: a sound that is brought to one loudness is the same at all points but the first.
     """
     found = np.zeros(scores.size)
     occluded = []
     for name in scores.present:
         own = _of_input(scores, name)
-        if own is None:
+        if own is None or not _adds_up(scores, name, own):
             occluded.append(name)
             own = scores.lost_without(scores.slices[name])
         found[scores.slices[name]] = own
     return Weights(found, occluded)
+
+
+def _adds_up(scores: RowScores, name: str, weights: Array) -> bool:
+    """Whether the weights of an input's parts are together what all of them bring about."""
+    removed = np.zeros((2, scores.size), dtype=np.bool_)
+    removed[1, scores.slices[name]] = True
+    whole, none = scores.without_parts(removed)
+    size = max(abs(whole - none), float(np.abs(weights).sum()))
+    return bool(abs(weights.sum() - (whole - none)) <= MOST_MISSING * size)
 
 
 def _of_input(scores: RowScores, name: str) -> Array | None:
@@ -53,7 +65,7 @@ def _of_input(scores: RowScores, name: str) -> Array | None:
         }
     total: Array | None = None
     steps = (torch.arange(STEPS, dtype=torch.float32) + 0.5) / STEPS
-    for chosen in steps.split(AT_ONCE):
+    for chosen in torch.split(steps, AT_ONCE):
         path = _Path(scores.model.encoder(name), own, chosen)
         with torch.enable_grad(), path.entered():
             encoded = scores.model.encode(name, path.raw(), torch.ones(len(chosen), dtype=torch.bool))
@@ -91,9 +103,8 @@ class _Path:
         values = torch.from_numpy(self.own.values)
         if values.dtype == torch.int64:
             return Raw(values.expand(len(self.steps), -1), mask)
-        return Raw(
-            self._between(torch.from_numpy(self.own.baseline.astype(np.float32)), values.float()), mask
-        )
+        baseline = torch.from_numpy(self.own.baseline).float()
+        return Raw(self._between(baseline, values.float()), mask)
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -110,7 +121,7 @@ class _Path:
         """Change times gradient, added up over the points and each vector: of the shape of one cell."""
         if self.points is None or self.change is None or not score.requires_grad:
             return None
-        (gradient,) = torch.autograd.grad(score.sum(), self.points, allow_unused=True)
+        gradient: Tensor | None = torch.autograd.grad(score.sum(), self.points, allow_unused=True)[0]
         if gradient is None:
             return None
         found = (gradient.double().sum(dim=0) * self.change[0].double()).numpy()
@@ -123,12 +134,8 @@ class _Path:
         return self.points * 1.0  # encoders may change their input in place, which a leaf does not allow
 
     def _replace_vectors(self, table: Any, given: tuple[Any, ...], vectors: Tensor) -> Tensor | None:
-        ids = torch.from_numpy(self.own.values)
-        if (
-            self.points is not None
-            or given[0].shape[1:] != ids.shape[1:]
-            or not bool((given[0] == ids).all())
-        ):
+        ids = torch.from_numpy(self.own.values).expand(len(self.steps), -1)
+        if self.points is not None or not torch.equal(given[0], ids):
             return None
         torch.set_grad_enabled(True)  # a frozen encoder turned it off for itself
         baseline = table.forward(torch.from_numpy(self.own.baseline))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -179,8 +180,7 @@ def _moments(column: Any, cell: Any, cells: Cells) -> Partition:
     index[0, :samples] = np.arange(samples) * count // max(1, samples)
     ends = [seconds * one / count for one in range(count + 1)]
     parts = [
-        Part(f"{start:.2f}–{end:.2f} s", (round(start, 4), round(end, 4)))
-        for start, end in zip(ends, ends[1:], strict=False)
+        Part(f"{start:.2f}–{end:.2f} s", (round(start, 4), round(end, 4))) for start, end in pairwise(ends)
     ]
     return Partition(cells.values, cells.mask, np.zeros_like(cells.values), index, parts, column)
 
@@ -226,7 +226,7 @@ PARTS: dict[str, Callable[[Any, Any, Cells], Partition]] = {
 def _mean_colour(values: Array, axes: tuple[int, ...]) -> Array:
     """uint8 pixels → the same shape, filled with their mean over some axes."""
     mean = values.mean(axis=axes, keepdims=True).round().astype(values.dtype)
-    return np.broadcast_to(mean, values.shape)
+    return np.broadcast_to(mean, values.shape).copy()
 
 
 def _nowhere(values: Array) -> Array:

@@ -75,7 +75,8 @@ class RowScores:
         removed = np.zeros((count + 1, self.size), dtype=np.bool_)
         removed[1:, parts] = np.eye(count, dtype=np.bool_)
         found = self.without_parts(removed)
-        return found[0] - found[1:]
+        lost: Array = found[0] - found[1:]
+        return lost
 
     def with_inputs(self, present: Ways) -> Array:
         """`(N,)` float64 scores with some inputs alone: present `(N, inputs that the row has)`.
@@ -106,7 +107,7 @@ class RowScores:
             self._scored(removed[start : start + AT_ONCE], present[start : start + AT_ONCE])
             for start in range(0, len(removed), AT_ONCE)
         ]
-        return np.concatenate(parts) if parts else np.zeros(0)
+        return np.concatenate([np.zeros(0), *parts])
 
     def _scored(self, removed: Ways, present: Ways) -> Array:
         with torch.no_grad():
@@ -114,4 +115,5 @@ class RowScores:
                 name: self.tokens(name, removed[:, self.slices[name]], present[:, place])
                 for place, name in enumerate(self.partitions)
             }
-            return self.score(tokens, torch.from_numpy(present)).double().numpy()
+            found: Array = self.score(tokens, torch.from_numpy(present)).double().numpy()
+            return found

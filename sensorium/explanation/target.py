@@ -106,8 +106,8 @@ def _class_score(head: Any, fused: Fused, place: int) -> Tensor:
     """Log-odds of one class against all others."""
     logits = head.forward(fused).float() / head.temperature
     chosen = torch.arange(logits.shape[1], device=logits.device) == place
-    others = logits.masked_fill(chosen, -torch.inf).logsumexp(dim=1)
-    return logits[:, place] - others
+    score: Tensor = logits[:, place] - logits.masked_fill(chosen, -torch.inf).logsumexp(dim=1)
+    return score
 
 
 def _label_score(head: Any, fused: Fused, place: int) -> Tensor:
