@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import warnings
 from collections import Counter
@@ -19,7 +18,7 @@ from sensorium.data.column import Array, Column
 from sensorium.data.loader import BadCell, BoundColumn, Loader
 from sensorium.data.table import Table, read_table
 from sensorium.data.tabular import CategoryColumn
-from sensorium.errors import SensoriumError, TableError
+from sensorium.errors import SensoriumError, TableError, did_you_mean
 from sensorium.inference import Collected, collect
 from sensorium.model import Model, load_model
 from sensorium.prepare import new_loader
@@ -211,7 +210,7 @@ class Predictor:
         absent = self.absent_columns(table)
         sources = {bound.source for bound in self.inputs.values()}
         others = [name for name in table.names if name not in sources]
-        listed = ", ".join(f"{name!r}{_advice(name, others)}" for name in absent)
+        listed = ", ".join(f"{name!r}{did_you_mean(name, others)}" for name in absent)
         if not absent:
             return ""
         return f"{table.source} has no column {listed}; the inputs that read it count as missing in every row"
@@ -417,12 +416,6 @@ def _check_names(names: list[str]) -> None:
             f"the predictions would have two columns named {twice[0]!r}: "
             "rename the key column, or the output, that brings one of them"
         )
-
-
-def _advice(name: str, others: list[str]) -> str:
-    folded = {other.casefold(): other for other in reversed(others)}
-    near = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
 
 
 def _classes(column: Column) -> list[Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 
 from sensorium.data.loader import Rows
 from sensorium.data.table import Table
-from sensorium.errors import SensoriumError, TableError
+from sensorium.errors import SensoriumError, TableError, did_you_mean
 from sensorium.evaluation.deletion_check import DeletionCheck, check_deletions
 from sensorium.evaluation.evaluate import plain
 from sensorium.explanation import DEFAULT, METHODS, RowExplanation, choose_target, explain_row
@@ -116,9 +115,8 @@ def check_method(method: str) -> None:
         SensoriumError: with the nearest.
     """
     if method not in METHODS:
-        near = difflib.get_close_matches(method, METHODS, n=1)
         raise SensoriumError(
-            f"method: there is no method {method!r}{f' (did you mean {near[0]}?)' if near else ''}; "
+            f"method: there is no method {method!r}{did_you_mean(method, list(METHODS))}; "
             f"one of {', '.join(METHODS)}"
         )
 
@@ -171,10 +169,7 @@ def rows_of_keys(table: Table, keys: Sequence[str]) -> list[int]:
         if not equals:
             raise TableError(f"key: {key[:40]!r} names no value; write a column and a value, such as id=7")
         if name not in table.names:
-            near = difflib.get_close_matches(name, table.names, n=1)
-            raise TableError(
-                f"key: {table.source} has no column {name!r}{f' (did you mean {near[0]}?)' if near else ''}"
-            )
+            raise TableError(f"key: {table.source} has no column {name!r}{did_you_mean(name, table.names)}")
         found = [row for row, cell in enumerate(table.column(name)) if str(cell) == wanted]
         if not found:
             raise TableError(f"key: no row of {table.source} has {name}={wanted[:40]}")

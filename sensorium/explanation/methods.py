@@ -20,5 +20,5 @@ METHODS: dict[str, Callable[[RowScores], Weights]] = {
 """By name: how much each part of a row raises its score."""
 
 DEFAULT = "occlusion"
-"""The method where none is asked for. Both name parts equally well by deletion curves, on stamps and on reviews;
-occlusion is mostly quicker, and needs no gradient."""
+"""The method where none is asked for: on stamps and on reviews both do equally well by deletion curves, and
+occlusion needs no gradient."""

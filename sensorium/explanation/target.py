@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from sensorium.batch import Fused
 from sensorium.data.column import Array
-from sensorium.errors import SensoriumError
+from sensorium.errors import SensoriumError, did_you_mean
 from sensorium.heads.head import Head
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def choose_target(predictor: Predictor, output: str | None, label: str | None) -
     if not known:
         raise SensoriumError(f"no output of this model can be explained ({', '.join(outputs)})")
     if output is not None and output not in outputs:
-        raise SensoriumError(f"output: there is no output {output!r}{_near(output, list(outputs))}")
+        raise SensoriumError(f"output: there is no output {output!r}{did_you_mean(output, list(outputs))}")
     if output is not None and output not in known:
         raise SensoriumError(f"output: {output!r} is of type {outputs[output].type}, which is not explained")
     name = known[0] if output is None else output
@@ -80,7 +79,9 @@ def choose_target(predictor: Predictor, output: str | None, label: str | None) -
     if not labels:
         raise SensoriumError(f"class: output {name!r} has no classes; leave it out")
     if label not in labels:
-        raise SensoriumError(f"class: output {name!r} has no class {label[:40]!r}{_near(label, labels)}")
+        raise SensoriumError(
+            f"class: output {name!r} has no class {label[:40]!r}{did_you_mean(label, labels)}"
+        )
     return name, label
 
 
@@ -129,9 +130,3 @@ SCORES: dict[str, Callable[[Any, Fused, int], Tensor]] = {
     "number": _number_score,
 }
 """By type of output: `(B,)` scores of fused rows."""
-
-
-def _near(name: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, names, n=1)
-    listed = ", ".join(names[:10]) + (" …" if len(names) > 10 else "")
-    return f" (did you mean {near[0]}?)" if near else f"; one of {listed}"

@@ -25,6 +25,7 @@ ROWS: dict[str, list[Any]] = {
     "voice": [sound(row) for row in range(8)],
     "clip": [video(row) for row in range(8)],
     "tags": [["a", "b"][: 1 + row % 2] for row in range(8)],
+    "marks": [["a", "b"][: 1 + row % 2] for row in range(8)],
 }
 TYPES = {
     "text": ("words", {}),
@@ -41,11 +42,7 @@ KINDS = [(type_, kind) for type_, kinds in ENCODERS.items() for kind in kinds if
 def everything() -> Predictor:
     """Inputs of all types to a class, some labels and an amount."""
     inputs = {name: {"type": type_, **settings} for type_, (name, settings) in TYPES.items()}
-    outputs: dict[str, Any] = {
-        "label": "category",
-        "amount": "number",
-        "marks": {"type": "categories", "column": "tags"},
-    }
+    outputs = {"label": "category", "amount": "number", "marks": "categories"}
     return predictor_of({"inputs": inputs, "outputs": outputs}, ROWS)
 
 
@@ -134,14 +131,14 @@ def test_a_row_without_any_input_is_refused():
 @pytest.mark.parametrize(
     ("wanted", "words"),
     [
-        ({"rows": [8]}, "there is no row 8; .* has 8 rows, 0 to 7"),
+        ({"rows": [8]}, r"there is no row 8; .* has 8 rows, 0 to 7"),
         ({"rows": [-1]}, "there is no row -1"),
         ({"rows": []}, "there is no row to explain"),
         ({"rows": range(300)}, "there is no row 8"),
-        ({"output": "lable"}, "no output 'lable' .did you mean label"),
-        ({"label": "dgo"}, "output 'label' has no class 'dgo' .did you mean dog"),
+        ({"output": "lable"}, "no output 'lable' .did you mean 'label'"),
+        ({"label": "dgo"}, "output 'label' has no class 'dgo' .did you mean 'dog'"),
         ({"output": "amount", "label": "dog"}, "output 'amount' has no classes"),
-        ({"method": "oclusion"}, "no method 'oclusion' .did you mean occlusion"),
+        ({"method": "oclusion"}, "no method 'oclusion' .did you mean 'occlusion'"),
     ],
 )
 def test_what_is_not_there_is_refused_with_the_nearest(wanted: dict[str, Any], words: str):
@@ -160,9 +157,9 @@ def test_rows_in_words():
 def test_rows_by_key():
     table = linear().open({"a": [1.0, 2.0], "id": [7, 8]})
     assert rows_of_keys(table, ["id=8", "id=7"]) == [1, 0]
-    with pytest.raises(SensoriumError, match="no column 'ID' .did you mean id"):
+    with pytest.raises(SensoriumError, match=r"no column 'ID' \(did you mean 'id'\?"):
         rows_of_keys(table, ["ID=7"])
-    with pytest.raises(SensoriumError, match="no row of .* has id=9"):
+    with pytest.raises(SensoriumError, match=r"no row of .* has id=9"):
         rows_of_keys(table, ["id=9"])
     with pytest.raises(SensoriumError, match="names no value"):
         rows_of_keys(table, ["id"])

@@ -10,6 +10,7 @@ import pytest
 from sensorium.cli import main
 from sensorium.fitting import train_recipe
 from sensorium.recipe import read_recipe
+from sensorium.training.progress import Silent
 from tests.made import simple_recipe, simple_rows, write_csv, write_recipe
 
 
@@ -17,7 +18,7 @@ from tests.made import simple_recipe, simple_rows, write_csv, write_recipe
 def run(here: Path, _no_drawing: None) -> Path:
     write_csv(here / "table.csv", simple_rows(40))
     recipe = write_recipe(here / "recipe.yaml", simple_recipe())
-    return train_recipe(read_recipe(recipe), here / "runs")
+    return train_recipe(read_recipe(recipe), here / "runs", Silent())
 
 
 def test_rows_of_the_test_part_are_explained(run: Path, capsys: pytest.CaptureFixture[str]):
@@ -30,22 +31,8 @@ def test_rows_of_the_test_part_are_explained(run: Path, capsys: pytest.CaptureFi
 
 def test_rows_and_keys_of_another_table(run: Path, here: Path):
     write_csv(here / "new.csv", simple_rows(9))
-    main_ends(
-        [
-            "explain",
-            str(run),
-            "new.csv",
-            "--rows",
-            "3,7",
-            "--key",
-            "id=row-001",
-            "--class",
-            "dog",
-            "-o",
-            "x.html",
-        ]
-        + ["--method", "integrated_gradients"]
-    )
+    chosen = ["--rows", "3,7", "--key", "id=row-001", "--class", "dog"]
+    main_ends(["explain", str(run), "new.csv", *chosen, "--method", "integrated_gradients", "-o", "x.html"])
     found = json.loads((here / "x.json").read_text())
     assert [row["row"] for row in found["rows"]] == [3, 7, 1]
     assert found["rows"][2]["key"] == "id=row-001"
@@ -57,7 +44,7 @@ def test_rows_and_keys_of_another_table(run: Path, here: Path):
     ("arguments", "words"),
     [
         (["--rows", "400"], "there is no row 400"),
-        (["--output", "labels"], "did you mean label?"),
+        (["--output", "labels"], "did you mean 'label'?"),
         (["-o", "page.htm"], "must end in .html"),
         (["--method", "magic"], "one of occlusion"),
     ],
