@@ -26,7 +26,8 @@ class Target(NamedTuple):
         type: of the output, a key of `SCORES`.
         place: of the class among the classes; 0 where an output has none.
         label: the class; "" where an output has none.
-        unit: of the score: "log-odds", "units of the table", or "scaled units" where scaling is by rank.
+        unit: of the score: "log-odds"; for numbers "units of the table", or "scaled units" where scaling is
+            by rank; for similarity "cosine".
     """
 
     output: str
@@ -96,6 +97,8 @@ def target_of(head: Any, kind: str, output: str, label: str | None, predicted: d
         predicted: arrays of this row alone, as the head predicts them.
     """
     labels = list(getattr(head, "labels", []))
+    if kind == "similarity":
+        return Target(output, kind, unit="cosine")
     if not labels:
         by_rank = head.column.quantiles is not None
         return Target(output, kind, unit="scaled units" if by_rank else "units of the table")
@@ -124,9 +127,19 @@ def _number_score(head: Any, fused: Fused, place: int) -> Tensor:
     return values if column.quantiles is not None else values * column.spread + column.centre
 
 
+def _pair_score(head: Any, fused: Fused, place: int) -> Tensor:
+    """The cosine between a row's own inputs, the mean over all pairs; 0 where it has fewer than two."""
+    vectors = torch.stack(list(head.embed(fused).values()), dim=1)
+    count = vectors.any(dim=2).sum(dim=1)
+    both_ways = vectors.sum(dim=1).square().sum(dim=1) - count  # each vector with itself is 1
+    score: Tensor = both_ways / (count * (count - 1)).clamp(min=1)
+    return score
+
+
 SCORES: dict[str, Callable[[Any, Fused, int], Tensor]] = {
     "category": _class_score,
     "categories": _label_score,
     "number": _number_score,
+    "similarity": _pair_score,
 }
 """By type of output: `(B,)` scores of fused rows."""
