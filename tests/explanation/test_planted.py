@@ -20,7 +20,7 @@ from sensorium.predict import Predictor
 from tests.explanation.made import trained
 from tests.made import WORDS
 
-TRAINED, TRIED = 90, 30
+TRAINED, TRIED = 90, 15
 LABELS = ("first", "second", "neither")
 
 
