@@ -39,9 +39,10 @@ TYPES = {
 KINDS = [(type_, kind) for type_, kinds in ENCODERS.items() for kind in kinds if kind != "pretrained"]
 
 
-def everything() -> Predictor:
-    """Inputs of all types to a class, some labels and an amount."""
-    inputs = {name: {"type": type_, **settings} for type_, (name, settings) in TYPES.items()}
+def everything(*types: str) -> Predictor:
+    """Inputs of some types, or of all, to a class, some labels and an amount."""
+    chosen = {type_: TYPES[type_] for type_ in types or TYPES}
+    inputs = {name: {"type": type_, **settings} for type_, (name, settings) in chosen.items()}
     outputs = {"label": "category", "amount": "number", "marks": "categories"}
     return predictor_of({"inputs": inputs, "outputs": outputs}, ROWS)
 
@@ -168,7 +169,7 @@ def test_rows_by_key():
 def test_the_study_of_the_report(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("sensorium.evaluation.explanation.SHOWN", 1)
     monkeypatch.setattr("sensorium.evaluation.explanation.MOST_ROWS", 3)
-    predictor = everything()
+    predictor = everything("text", "image")
     evaluation = evaluate(predictor, predictor.open(ROWS), studies=["explanation"])
     study = evaluation.studies["explanation"]
     losses = predictor.collect(predictor.open(ROWS)).losses["label"]

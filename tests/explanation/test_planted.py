@@ -108,4 +108,4 @@ def test_what_decides_is_named(planted: tuple[str, Predictor, dict[str, list[Any
     found = explain(predictor, predictor.open(rows), signal, method=method)
     hits = [is_planted(kind, row) for row in found.rows]
     assert np.mean(hits) >= 0.9
-    assert found.check.advantage.low > 0  # and the deletion curves see it too
+    assert found.check.advantage.value > 0  # and the deletion curves see it too
