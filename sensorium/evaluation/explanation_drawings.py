@@ -79,9 +79,9 @@ def draw_row(row: RowExplanation) -> list[DrawnInput]:
     ]
 
 
-def signed(weight: float) -> str:
-    """A weight with its sign."""
-    return ("+" if weight >= 0 else "") + number(weight)
+def signed(weight: float, beside: float) -> str:
+    """A weight with its sign; a small one takes the decimals of the largest beside it."""
+    return ("+" if weight >= 0 else "") + number(weight, beside)
 
 
 def _marks(own: InputExplanation, places: Sequence[tuple[float, ...]] | None = None) -> list[Mark]:
@@ -91,7 +91,7 @@ def _marks(own: InputExplanation, places: Sequence[tuple[float, ...]] | None = N
             name=part.name,
             side="for" if weight >= 0 else "against",
             depth=round(abs(weight) / largest, 3),
-            weight=signed(weight),
+            weight=signed(weight, largest),
             place=part.place if places is None else places[position],
         )
         for position, (part, weight) in enumerate(zip(own.parts, own.weights, strict=True))
@@ -179,7 +179,7 @@ def _bar(weight: float, largest: float) -> dict[str, Any]:
         "left": round(50.0 if weight >= 0 else 50 - length, 2),
         "length": round(length, 2),
         "side": "for" if weight >= 0 else "against",
-        "weight": signed(weight),
+        "weight": signed(weight, largest),
     }
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sensorium.errors import SensoriumError
 from sensorium.evaluation.deletion_check import check_sentence, check_svg
-from sensorium.evaluation.explanation_drawings import draw_row, signed
+from sensorium.evaluation.explanation_drawings import draw_row
 from sensorium.evaluation.report import FILTERS, page_environment
 from sensorium.training.run import write_atomically
 
@@ -53,7 +53,7 @@ def check_page(path: str | Path) -> Path:
 def as_html(explanation: Explanation) -> str:
     """The page. Whatever comes from the user's data is escaped."""
     environment = page_environment(_part)
-    environment.filters.update(FILTERS, signed=signed)
+    environment.filters.update(FILTERS)
     page: str = environment.get_template("explanation.html.jinja").render(
         explanation=explanation,
         drawn=[draw_row(row) for row in explanation.rows],
