@@ -74,7 +74,7 @@ def check_sentence(check: DeletionCheck) -> str:
     gain = check.advantage
     known = math.isfinite(gain.low)
     said = _SAID[verdict(gain, 0.0, "max") if known else "unknown"]
-    what = "probability" if check.unit == "probability" else f"number, in {check.unit},"
+    what = check.unit if check.unit in ("probability", "cosine") else f"number, in {check.unit},"
     amount = number(abs(gain.value), abs(gain.high) if known else 0.0)
     interval = f"95 % interval of the difference {limits(gain)}, " if known else ""
     few = " With fewer than 10 rows the interval itself is rough." if known and check.rows < FEW_ROWS else ""
