@@ -30,7 +30,7 @@ def test_the_mean_of_curves_with_other_steps():
         (
             [0.5],
             "units of the table",
-            ["few rows cannot tell", "number, in units of the table, is 0.250 lower"],
+            ["few rows cannot tell", "number, in units of the table, is 0.250"],
         ),
         ([0.4, 0.6], "probability", ["With fewer than 10 rows the interval itself is rough."]),
     ],
