@@ -280,6 +280,31 @@ def embed(
     typer.echo(f"wrote {rows} rows to {output}")
 
 
+@app.command()
+def explain(
+    run: RunPath,
+    data: Annotated[
+        Path | None, typer.Argument(help="table; default: the test part of the training table")
+    ] = None,
+    rows: Annotated[str | None, typer.Option(help="positions in the table, such as 3,7 or 3-7")] = None,
+    key: Annotated[
+        list[str] | None, typer.Option(help="column and value, such as id=7; may be given again")
+    ] = None,
+    output: Annotated[str | None, typer.Option("--output", help="of the model; default: its first")] = None,
+    label: Annotated[
+        str | None, typer.Option("--class", help="explained in place of the predicted class")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="how parts are weighed")] = None,
+    page: Annotated[Path | None, typer.Option("-o", help="default: RUN/explanation.html")] = None,
+    media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
+) -> None:
+    """Show what carried predictions: inputs, words, patches, seconds."""
+    from sensorium.evaluation.explain_run import explain_run
+
+    for line in explain_run(run, data, rows, key or (), output, label, method, page, media_root):
+        typer.echo(line)
+
+
 def _refuse_to_overwrite(path: Path, force: bool) -> None:
     from sensorium.errors import SensoriumError
 

@@ -198,7 +198,7 @@ def _check_output(output: Path, inputs: int) -> None:
         check_writable(output)
     elif output.suffix not in {".lance", ".npy", ""}:
         raise TableError(
-            f"{output}: cannot write {output.suffix}; known: .parquet, .lance, .npy, or a folder without ending"
+            f"{output}: cannot write {output.suffix}; known: .parquet, .lance, .npy, or a plain folder"
         )
     elif not output.parent.is_dir():
         raise TableError(f"{output}: there is no folder {output.parent}")

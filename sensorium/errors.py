@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 
 CORE = (
@@ -59,6 +61,13 @@ class MissingPackage(SensoriumError):
 def one_line(text: str) -> str:
     """A message on one line: control characters, which cells and names of files may hold, are spelt out."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+
+
+def did_you_mean(name: str, names: Sequence[str]) -> str:
+    """ " (did you mean 'x'?)", with the nearest of some names in any case; "" where none is near."""
+    folded = {other.casefold(): other for other in reversed(names)}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1)
+    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
 
 
 def require(module: str, extra: str) -> ModuleType:

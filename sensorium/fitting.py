@@ -216,7 +216,7 @@ def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
 
 
 def _use_features(prepared: Prepared, reporter: Reporter) -> None:
-    """Computes the features of frozen encoders, or finds them in the cache, for all rows that training reads."""
+    """Computes the features of frozen encoders, or finds them in the cache, for all rows of training."""
     from sensorium.features import use_features
     from sensorium.training.machine import choose_device
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import shutil
 import warnings
 from collections import Counter
@@ -19,7 +18,7 @@ from sensorium.data.column import Array, Column
 from sensorium.data.loader import BadCell, Loader
 from sensorium.data.table import Table, read_table
 from sensorium.data.tabular import CategoryColumn
-from sensorium.errors import SensoriumError, TableError
+from sensorium.errors import SensoriumError, TableError, did_you_mean
 from sensorium.inference import Collected, collect
 from sensorium.model import Model, load_model
 from sensorium.prepare import bind, new_loader
@@ -226,7 +225,7 @@ class Predictor:
         absent = self.absent_columns(table)
         sources = {bound.source for bound in self.inputs.values()}
         others = [name for name in table.names if name not in sources]
-        listed = ", ".join(f"{name!r}{_advice(name, others)}" for name in absent)
+        listed = ", ".join(f"{name!r}{did_you_mean(name, others)}" for name in absent)
         if not absent:
             return ""
         return f"{table.source} has no column {listed}; the inputs that read it count as missing in every row"
@@ -261,6 +260,36 @@ class Predictor:
         studies = choose_studies(skip)
         table = self.open(data, media_root)
         return evaluate(self, table, studies=studies, coverage=coverage, slices=slices)
+
+    def explain(
+        self,
+        data: Any,
+        rows: Sequence[int] | None = None,
+        media_root: str | Path | None = None,
+        output: str | None = None,
+        label: str | None = None,
+        method: str | None = None,
+    ) -> Any:
+        """What carried the predictions for some rows: which input, words, patches and seconds.
+
+        Args:
+            data: whatever `read_table` reads.
+            rows: positions in it; default: the first few.
+            media_root: the folder that media paths start from.
+            output: what is explained; default: the first output that can be.
+            label: a class of it; default: what the model predicts of each row.
+            method: a key of `sensorium.explanation.METHODS`; default: `sensorium.explanation.DEFAULT`.
+
+        Returns:
+            A `sensorium.evaluation.Explanation`; its `save` writes the page.
+
+        Raises:
+            SensoriumError: when there is no such row, output, class or method, or a row has no input.
+        """
+        from sensorium.evaluation import explain
+        from sensorium.explanation import DEFAULT
+
+        return explain(self, self.open(data, media_root), rows, output, label, method or DEFAULT)
 
     def save(self, folder: str | Path) -> None:
         """Copies the saved model: weights, recipe, fitted columns and calibration.
@@ -403,12 +432,6 @@ def _check_names(names: list[str]) -> None:
             f"the predictions would have two columns named {twice[0]!r}: "
             "rename the key column, or the output, that brings one of them"
         )
-
-
-def _advice(name: str, others: list[str]) -> str:
-    folded = {other.casefold(): other for other in reversed(others)}
-    near = difflib.get_close_matches(name.casefold(), folded, n=1)
-    return f" (did you mean {folded[near[0]]!r}?)" if near else ""
 
 
 def _classes(column: Column) -> list[Any]:

@@ -185,7 +185,7 @@ def _keeps_cells(recipe: Recipe, *columns: dict[str, BoundColumn]) -> bool:
 
 
 def open_cache(config: DataConfig, folder: Path) -> Cache | None:
-    """The cache of decoded media and features: where the recipe says, else $SENSORIUM_CACHE, else ~/.cache/sensorium."""
+    """The cache of decoded media and features: where the recipe says, else the default folder."""
     if config.cache is False:
         return None
     if isinstance(config.cache, str):

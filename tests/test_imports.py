@@ -34,7 +34,17 @@ STAGES = [
         "calibration",
     },
     {"training"},
-    {"evaluation", "predict", "draft", "needed_weights", "check", "embedding", "fitting", "ladder"},
+    {
+        "explanation",
+        "evaluation",
+        "predict",
+        "draft",
+        "needed_weights",
+        "check",
+        "embedding",
+        "fitting",
+        "ladder",
+    },
     {"comparison"},
     {"cli"},
 ]
@@ -49,12 +59,13 @@ WITHIN_THEIR_STAGE = {
     "features": {"model"},
     "vectors": {"model", "inference"},
     "calibration": {"model", "inference"},
-    "evaluation": {"predict"},
     "ladder": {"predict", "evaluation"},
     "fitting": {"predict", "draft", "evaluation", "ladder"},
     "embedding": {"predict"},
-    "predict": {"evaluation"},  # in the body of `evaluate` alone: it is what measures a predictor
     "check": {"needed_weights"},
+    "explanation": {"predict"},  # for its type alone
+    "evaluation": {"predict", "explanation"},
+    "predict": {"evaluation", "explanation"},  # in `evaluate` and `explain` alone, which look at a predictor
     "layers": {"batch"},
     "data": {"weights"},
 }

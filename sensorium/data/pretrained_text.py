@@ -11,7 +11,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from sensorium.data.column import Array
-from sensorium.data.text import TextColumn, TextConfig, as_text
+from sensorium.data.text import Spans, TextColumn, TextConfig, as_text
 from sensorium.errors import RecipeError, WeightsError
 from sensorium.weights import Checkpoint, find, refuse_other_modality
 
@@ -21,6 +21,7 @@ _POSITIONS_AFTER_PADDING = {
     *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer"),
 }
 """Architectures, by model_type, whose first token is at the position after the id of padding."""
+_BLANKS = ("[MASK]", "<mask>", "[UNK]", "<unk>", "[PAD]", "<pad>", "<|endoftext|>")
 
 
 class PretrainedTextColumn(TextColumn):
@@ -70,10 +71,23 @@ class PretrainedTextColumn(TextColumn):
     def fit(self, cells: Iterable[Any]) -> None:
         """Learns nothing."""
 
+    @property
+    def blank(self) -> int:
+        """The id that stands for a word taken away: the mask, else the unknown word, else the padding."""
+        known = (self._cutter.token_to_id(name) for name in _BLANKS)
+        return next((one for one in known if one is not None), 0)
+
     def decode(self, cell: Any) -> Array:
-        text = as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN].strip()
+        text = self._read(cell)
         ids = self._cutter.encode(self.prefix + text).ids if text else []
         return np.array(ids, dtype=np.int32)
+
+    def spans(self, cell: Any) -> Spans:
+        text, before = self._read(cell), len(self.prefix)
+        cut = self._cutter.encode(self.prefix + text)
+        places = [(max(0, start - before), max(0, end - before)) for start, end in cut.offsets]
+        special = zip(places, cut.special_tokens_mask, strict=True)
+        return Spans(text, [(0, 0) if outside else place for place, outside in special])
 
     def text(self, ids: Iterable[int]) -> str:
         """Token ids → text."""
@@ -84,6 +98,9 @@ class PretrainedTextColumn(TextColumn):
 
     def load_state(self, state: dict[str, Any]) -> None:
         self.checkpoint = Checkpoint.from_state(state["checkpoint"])
+
+    def _read(self, cell: Any) -> str:
+        return as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN].strip()
 
     @cached_property
     def _cutter(self) -> Tokenizer:

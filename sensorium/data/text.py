@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 from pydantic import Field
@@ -45,6 +45,7 @@ _PIECES = {
     "character": re.compile(r"(?s)."),
 }
 _WORD = re.compile(rf"(?:{_LETTER}|['’])+")
+_NO_BREAK = re.compile(rf"(?:{_LETTER}|['’]){{2}}")
 _BLANK = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 ENGLISH = (
@@ -63,6 +64,19 @@ CHINESE = (
     "就是 可以 自己 什么 怎么 这里 那里 对于 关于"
 )  # words of negation are not here: they turn a sentence round
 _STOP_WORDS: dict[str, list[str]] = {"none": [], "english": ENGLISH.split(), "chinese": CHINESE.split()}
+
+
+class Spans(NamedTuple):
+    """A text as a model reads it.
+
+    Attributes:
+        text: normalised; what lies after the last token is not read.
+        places: of every token the first character and the one after the last; (0, 0) for a token that stands
+            for no part of the text, such as the start of a sentence.
+    """
+
+    text: str
+    places: list[tuple[int, int]]
 
 
 class TextConfig(ColumnConfig):
@@ -110,6 +124,11 @@ class TextColumn(Column):
         self._cache: dict[str, list[int]] = {}
 
     @property
+    def blank(self) -> int:
+        """The id that stands for a word taken away; its vector is zero."""
+        return PADDING
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of ids, the four special ones included."""
         return int(self._tokenizer.get_vocab_size())
@@ -152,6 +171,18 @@ class TextColumn(Column):
             if len(ids) >= length:
                 break
         return np.array(ids[:length], dtype=np.int32)
+
+    def spans(self, cell: Any) -> Spans:
+        """Where in the text each token lies that `decode` gives, in the same order."""
+        text = self._normalised(as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN])
+        places: list[tuple[int, int]] = []
+        for match in self._pieces(text):
+            text, start = match.string, match.start()
+            offsets = self._tokenizer.encode(match.group()).offsets
+            places += [(start + first, start + end) for first, end in offsets]
+            if len(places) >= self.config.length:
+                break
+        return Spans(text, places[: self.config.length])
 
     def collate(self, cells: Sequence[Array | None]) -> Cells:
         lengths = [0 if cell is None else len(cell) for cell in cells]
@@ -310,6 +341,11 @@ def _bounded(texts: Iterable[str]) -> Iterator[str]:
             return
         yield text[:left]
         left -= len(text)
+
+
+def in_one_word(text: str, place: int) -> bool:
+    """Whether the characters before and at a place belong to one word: letters of a script with spaces."""
+    return bool(_NO_BREAK.fullmatch(text[max(0, place - 1) : place + 1]))
 
 
 def _join_words(words: Sequence[str]) -> str:

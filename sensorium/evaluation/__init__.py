@@ -1,6 +1,7 @@
 """How good a model is, how far to trust that, and what happens when inputs are missing."""
 
 from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation, evaluate
+from sensorium.evaluation.explained import Explanation, explain
 from sensorium.evaluation.inputs import InputSubset
 from sensorium.evaluation.metrics import Interval
 from sensorium.evaluation.report import check_folder, write_report
@@ -11,6 +12,7 @@ from sensorium.evaluation.terminal import print_evaluation
 __all__ = [
     "STUDIES",
     "Evaluation",
+    "Explanation",
     "InputSubset",
     "Interval",
     "OutputEvaluation",
@@ -18,6 +20,7 @@ __all__ = [
     "choose_studies",
     "evaluate",
     "evaluate_run",
+    "explain",
     "print_evaluation",
     "write_report",
 ]

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -15,11 +13,9 @@ from sensorium.evaluation.inputs import SubsetPredictions, main_value
 from sensorium.evaluation.metrics import Interval, bootstrap
 from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import limits, metric_name, no_interval, value
+from sensorium.explanation.shapley import shapley
 from sensorium.heads.head import Head, Rows
 from sensorium.inference import MOST_INPUTS
-
-Values = Mapping[frozenset[str], float]
-"""Inputs left in → the main metric, turned so that more is better."""
 
 
 class Contribution(NamedTuple):
@@ -107,26 +103,6 @@ def contributions(head: Head, output: str, predictions: SubsetPredictions) -> Ou
             name: Contribution(found[f"left out {name}"], found.get(f"shapley {name}")) for name in inputs
         },
     )
-
-
-def shapley(values: Values, name: str) -> float:
-    """The Shapley value of one player (Shapley 1953, A Value for n-Person Games).
-
-    The mean of what the player adds over all orders in which the players can join; the values of all
-    players add up to what all have beyond none.
-
-    Args:
-        values: every subset of the players → its worth.
-        name: of the player.
-    """
-    players = max(values, key=len)
-    others = players - {name}
-    total = 0.0
-    for size in range(len(players)):
-        weight = 1 / (len(players) * math.comb(len(others), size))
-        joins = (frozenset(joined) for joined in combinations(others, size))
-        total += weight * sum(values[joined | {name}] - values[joined] for joined in joins)
-    return total
 
 
 def view(answer: Contributions) -> dict[str, Any]:

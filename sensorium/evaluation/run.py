@@ -61,6 +61,20 @@ def evaluate_run(
     return replace(evaluation, notes=notes)
 
 
+def open_held_back(folder: str | Path) -> tuple[Predictor, Table, Rows]:
+    """The model of a run, the table that it was trained on, and the rows of it that were held back.
+
+    Raises:
+        SensoriumError: when there is no whole model, its table cannot be found or has changed, or every row
+            was trained on.
+    """
+    run = RunFolder(Path(folder))
+    predictor = load(run.path)
+    table = _training_table(run, predictor, _manifest(run))
+    _, rows = held_back(table, _training(predictor, table).parts)
+    return predictor, table, rows
+
+
 def _history(run: RunFolder) -> tuple[list[dict[str, Any]], list[str]]:
     """The records, and no note; or no records where one is damaged, and a note that says so."""
     try:

@@ -9,6 +9,7 @@ from sensorium.errors import SensoriumError
 from sensorium.evaluation.calibration_words import CALIBRATION
 from sensorium.evaluation.contributions import CONTRIBUTIONS
 from sensorium.evaluation.curves import CURVES
+from sensorium.evaluation.explanation import EXPLANATION
 from sensorium.evaluation.ladder import LADDER
 from sensorium.evaluation.noise_words import NOISE
 from sensorium.evaluation.retrieval import RETRIEVAL
@@ -27,6 +28,7 @@ STUDIES: dict[str, Study] = {
     "slices": SLICES,
     "retrieval": RETRIEVAL,
     "rows": ROWS,
+    "explanation": EXPLANATION,
 }
 """In the order of the report."""
 

@@ -15,11 +15,11 @@ from sensorium.evaluation.contributions import (
     OutputContributions,
     contributions,
     sentences,
-    shapley,
     view,
 )
 from sensorium.evaluation.inputs import SubsetPredictions
 from sensorium.evaluation.metrics import Interval
+from sensorium.explanation.shapley import shapley
 from sensorium.heads.category import CategoryHead
 from sensorium.heads.number import NumberHead
 from sensorium.inference import subsets
