@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.csv
 import torch
 
-from sensorium.data.cache import Cache, default_folder
+from sensorium.data.cache import Cache
+from sensorium.folders import default_folder
 from sensorium.data.feature_table import FeatureTable
 from sensorium.data.loader import BoundColumn, Loader
 from sensorium.data.media import Media

@@ -166,7 +166,7 @@ class Extraction:
         """Encodes one batch, and keeps what comes out."""
         values, mask = self.bound.column.collate(decoded)
         raw = Raw(torch.from_numpy(values).to(self.device), torch.from_numpy(mask).to(self.device))
-        with torch.inference_mode():
+        with torch.no_grad():
             features = with_features(self.encoder, raw)
             bits = features.values.bfloat16().view(torch.uint16).cpu().numpy()
         real = features.mask.cpu().numpy()

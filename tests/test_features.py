@@ -13,12 +13,12 @@ from safetensors import safe_open
 
 from sensorium import features as module
 from sensorium.batch import Raw
-from sensorium.data.cache import default_folder
 from sensorium.encoders.pretrained.frozen import FrozenBackbone, with_features
 from sensorium.encoders.pretrained.text import PretrainedText
 from sensorium.errors import SensoriumError
 from sensorium.features import batches_by_length, use_features
 from sensorium.fitting import train_in
+from sensorium.folders import default_folder
 from sensorium.inference import collect
 from sensorium.predict import load
 from sensorium.prepare import Prepared, prepare

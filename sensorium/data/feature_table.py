@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sensorium.data.bfloat16 import to_float32
-from sensorium.data.cache import default_folder
 from sensorium.data.column import Cells
+from sensorium.folders import default_folder
 
 Rows = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint16]
