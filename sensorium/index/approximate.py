@@ -40,8 +40,8 @@ def prepare(
     """An inverted file of one input's vectors, from what is kept as far as that goes, and kept in turn.
 
     Args:
-        read: gives the vectors `(n, E)` float16, of unit length, and the positions `(n,)` int64 of their rows;
-            called only where the kept file is not of this version.
+        read: gives the vectors `(n, E)` float16, of unit length, and the positions `(n,)` int64 of their
+            rows; called only where the kept file is not of this version.
         addresses: `(N,)` int64 of Lance, of every row.
         folder: of the kept file; None: nothing is kept.
         version: of the index.
@@ -88,7 +88,7 @@ def _add(index: Any, vectors: Array, addresses: Array) -> None:
 def _brought_up_to_date(index: Any, vectors: Array, addresses: Array) -> Any | None:
     """Takes out what is gone and adds what is new; None where so much is new that cells must be learned."""
     faiss = require("faiss", "search")
-    held = np.concatenate([ids for ids in _ids(index)])
+    held = np.concatenate(_ids(index))
     gone = np.setdiff1d(held, addresses)
     new = np.flatnonzero(~np.isin(addresses, held))
     if len(new) > _REBUILT_ABOVE * len(addresses):

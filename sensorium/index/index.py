@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from sensorium.data.table import Table, read_table
+from sensorium.data.table import Table, nearest_name, read_table
 from sensorium.errors import SensoriumError
 from sensorium.index.embedder import Embedder, ModelEmbedder
 from sensorium.index.manifest import Manifest
@@ -120,12 +120,26 @@ class Index:
         given = {"text": text, "image": image, "audio": audio, "video": video, "row": row}
         parts = [parse_part(kind, one) for kind, words in given.items() for one in _listed(words)]
         parts += [parse_part("text", one, sign=-1.0) for one in _listed(minus)]
-        return self.ask(Request(parts, where, k, mode, list(inputs or self.manifest.inputs)))
+        return self.ask(Request(parts, where, k, mode, self.known_inputs(inputs)))
 
     def ask(self, request: Request) -> Results:
         """`search`, of a request that was put together elsewhere."""
-        check_request(request, list(self.manifest.inputs))
+        check_request(request)
         return answer(request, self.view, self.embedder, self.folder)
+
+    def known_inputs(self, names: Sequence[str] | None) -> list[str]:
+        """These inputs; all where none are named.
+
+        Raises:
+            SensoriumError: when there is none of a name.
+        """
+        known = list(self.manifest.inputs)
+        for name in names or ():
+            if name not in known:
+                near = nearest_name(name, known)
+                advice = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
+                raise SensoriumError(f"{self.place} has no input {name!r}: {advice}")
+        return list(names or known)
 
     def add(self, data: Any, media_root: str | Path | None = None, keep_media: bool = False) -> int:
         """Adds rows, all of them in one new version or none.
@@ -210,7 +224,7 @@ class Index:
             self.view = View(self._storage, self.folder, self._say)
 
     def prepare(self) -> None:
-        """Makes ready what a search would make at its first use, and keeps it for the next to open the index."""
+        """Makes ready what a search would make at its first use, and keeps it for whoever opens the index."""
         for name in self.manifest.inputs:
             self.view.nearest(name)
 
@@ -232,7 +246,9 @@ class Index:
 
     def _table(self, data: Any, media_root: str | Path | None) -> Table:
         table = read_table(data, media_root)
-        table.require([name for name in self.manifest.fields if name != NUMBER or self.manifest.key != [NUMBER]])
+        table.require(
+            [name for name in self.manifest.fields if name != NUMBER or self.manifest.key != [NUMBER]]
+        )
         _warn_of_left_out(table, self.manifest)
         return table
 
@@ -245,9 +261,13 @@ class Index:
                     "already; --update replaces it"
                 )
 
-    def _write(self, table: Table, keep_media: bool, write: Callable[[Iterator[pa.RecordBatch]], None]) -> int:
+    def _write(
+        self, table: Table, keep_media: bool, write: Callable[[Iterator[pa.RecordBatch]], None]
+    ) -> int:
         keeper = _keeper(table, self.embedder(), self.folder, keep_media)
-        first = 1 + max((key[0] for key in self.view.keys), default=-1) if self.manifest.key == [NUMBER] else 0
+        first = (
+            1 + max((key[0] for key in self.view.keys), default=-1) if self.manifest.key == [NUMBER] else 0
+        )
         write(records(table, self.embedder(), self.manifest, self._storage.schema, keeper, first))
         self.refresh()
         return len(table)
@@ -341,12 +361,16 @@ def _refuse_what_is_there(place: str) -> None:
     if not folder.is_dir():
         raise SensoriumError(f"{place} is a file; give a folder for the index")
     if {one.name for one in folder.iterdir()} - {DATASET, MODEL, MEDIA_FOLDER}:
-        raise SensoriumError(f"{place} is not empty; --update changes an index, and a new one needs a new folder")
+        raise SensoriumError(
+            f"{place} is not empty; --update changes an index, and a new one needs a new folder"
+        )
     try:
         open_storage(place)
     except SensoriumError:
         return
-    raise SensoriumError(f"{place} is an index already: --update adds rows and replaces those of the same key")
+    raise SensoriumError(
+        f"{place} is an index already: --update adds rows and replaces those of the same key"
+    )
 
 
 def _warn_of_left_out(table: Table, manifest: Manifest) -> None:

@@ -101,9 +101,7 @@ class Nearest:
             return cells
         return min(cells, -(-probes * self._total // allowed.count))
 
-    def _search(
-        self, queries: Array, k: int, allowed: Allowed | None, probes: int
-    ) -> tuple[Array, Array]:
+    def _search(self, queries: Array, k: int, allowed: Allowed | None, probes: int) -> tuple[Array, Array]:
         faiss = require("faiss", "search")
         if not self.quality.cells:
             parameters = faiss.SearchParameters(sel=allowed.selector) if allowed else None
@@ -128,5 +126,12 @@ def exact(vectors: Array, positions: Array, total: int) -> Nearest:
     """
     faiss = require("faiss", "search")
     index = faiss.IndexIDMap(faiss.IndexFlatIP(vectors.shape[1]))
-    index.add_with_ids(np.ascontiguousarray(vectors, dtype=np.float32), positions.astype(np.int64))
+    index.add_with_ids(unit(vectors), positions.astype(np.int64))
     return Nearest(index, total, EXACT)
+
+
+def unit(vectors: Array) -> Array:
+    """Vectors `(n, E)` in float32 with the length that float16 has cost them, so that equal ones have cosine 1."""
+    exact_length = vectors.astype(np.float32)
+    exact_length /= np.linalg.norm(exact_length, axis=1, keepdims=True)
+    return exact_length

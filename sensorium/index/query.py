@@ -85,7 +85,9 @@ def query_vectors(
     sums: dict[str, Array] = {}
     towards: set[str] = set()
     for part in parts:
-        found = {space: one for space, one in _embedded(part, embedder, manifest, view).items() if space in spaces}
+        found = {
+            space: one for space, one in _embedded(part, embedder, manifest, view).items() if space in spaces
+        }
         if not found:
             raise SensoriumError(
                 f"the {part.kind} cannot be compared with {', '.join(inputs)}: they share no space; "
@@ -101,7 +103,9 @@ def query_vectors(
     return {space: (vector / lengths[space]).astype(np.float32) for space, vector in vectors.items()}
 
 
-def _embedded(part: Part, embedder: Callable[[], Embedder], manifest: Manifest, view: View) -> dict[str, Array]:
+def _embedded(
+    part: Part, embedder: Callable[[], Embedder], manifest: Manifest, view: View
+) -> dict[str, Array]:
     """Space → the vector of one part."""
     if part.kind == "row":
         return _of_row(part.content, manifest, view)
@@ -134,7 +138,9 @@ def _of_row(key: str, manifest: Manifest, view: View) -> dict[str, Array]:
         if vector is not None:
             found[one.space] = found.get(one.space, 0) + np.asarray(vector, np.float32)
     lengths = {space: float(np.linalg.norm(vector)) for space, vector in found.items()}
-    found = {space: vector / lengths[space] for space, vector in found.items() if lengths[space] > _LEAST_LENGTH}
+    found = {
+        space: vector / lengths[space] for space, vector in found.items() if lengths[space] > _LEAST_LENGTH
+    }
     if not found:
         raise SensoriumError(f"the row {key[:60]!r} has no vector, so nothing is like it")
     return found

@@ -170,7 +170,7 @@ def _field(part: Table, name: str, kind: pa.DataType) -> pa.Array:
         return cells.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         raise TableError(
-            f"{part.source}, column {name!r}: holds {cells.type}, and the index {kind}: give cells of its type"
+            f"{part.source}, column {name!r}: holds {cells.type}, and the index {kind}: give such cells"
         ) from None
 
 

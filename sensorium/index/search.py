@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sensorium.data.column import Array
-from sensorium.data.table import nearest_name
 from sensorium.errors import SensoriumError
 from sensorium.index.embedder import Embedder
 from sensorium.index.media import FOLDER, locate
@@ -49,7 +48,7 @@ class Ranking(NamedTuple):
     inputs: list[list[str]]
 
 
-def check_request(request: Request, known: Sequence[str]) -> None:
+def check_request(request: Request) -> None:
     """Refuses what no index could answer.
 
     Raises:
@@ -59,11 +58,6 @@ def check_request(request: Request, known: Sequence[str]) -> None:
         raise SensoriumError(f"k is {request.k}: ask for 1 row at least")
     if request.mode not in MODES:
         raise SensoriumError(f"the mode {request.mode!r} is not known: one of {', '.join(MODES)}")
-    for name in request.inputs:
-        if name not in known:
-            near = nearest_name(name, known)
-            advice = f"did you mean {near!r}?" if near else f"it has {', '.join(known)}"
-            raise SensoriumError(f"the index has no input {name!r}: {advice}")
     if request.mode != "vector" and not _texts(request):
         raise SensoriumError(f"mode {request.mode} looks for words: give a text")
     if request.mode == "text" and len(request.parts) > len(_texts(request)):
@@ -104,7 +98,9 @@ def by_vector(request: Request, view: View, embedder: Callable[[], Embedder]) ->
     manifest = view.storage.manifest
     vectors = query_vectors(request.parts, embedder, manifest, view, request.inputs)
     own = {view.position(part.content) for part in request.parts if part.kind == "row"}
-    depth = len(own) + (request.k if request.mode == "vector" and len(vectors) == 1 else max(_DEPTH, request.k))
+    depth = len(own) + (
+        request.k if request.mode == "vector" and len(vectors) == 1 else max(_DEPTH, request.k)
+    )
     return [
         _without(best_rows(view, _searched(request, manifest, space), vector, depth, request.where), own)
         for space, vector in vectors.items()
@@ -132,7 +128,9 @@ def best_rows(view: View, inputs: Sequence[str], vector: Array, depth: int, wher
             if position >= 0 and (position not in found or score > found[position][0]):
                 found[position] = (score, [name])
     ordered = sorted(found.items(), key=lambda item: -item[1][0])[:depth]
-    return Ranking([one[0] for one in ordered], [one[1][0] for one in ordered], [one[1][1] for one in ordered])
+    return Ranking(
+        [one[0] for one in ordered], [one[1][0] for one in ordered], [one[1][1] for one in ordered]
+    )
 
 
 def by_words(request: Request, view: View) -> Ranking:
@@ -156,7 +154,9 @@ def hits(ranking: Ranking, view: View, folder: Path | None) -> list[Hit]:
             key={name: taken[name][place] for name in manifest.key},
             fields={name: taken[name][place] for name in manifest.fields},
             media={
-                name: _text(locate(taken[name][place], taken[DIGEST + name][place], taken[MEDIA_ROOT][place], copies))
+                name: _text(
+                    locate(taken[name][place], taken[DIGEST + name][place], taken[MEDIA_ROOT][place], copies)
+                )
                 for name in manifest.media
             },
             inputs=ranking.inputs[place],
@@ -171,7 +171,9 @@ def _fused(rankings: Sequence[Ranking]) -> Ranking:
         for position, names in zip(ranking.positions, ranking.inputs, strict=True):
             inputs.setdefault(position, []).extend(names)
     fused = fuse([ranking.positions for ranking in rankings])
-    return Ranking([one for one, _ in fused], [score for _, score in fused], [inputs[one] for one, _ in fused])
+    return Ranking(
+        [one for one, _ in fused], [score for _, score in fused], [inputs[one] for one, _ in fused]
+    )
 
 
 def _without(ranking: Ranking, positions: set[int]) -> Ranking:

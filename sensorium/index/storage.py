@@ -1,7 +1,7 @@
 """The rows of an index: one Lance dataset, whose versions make every change whole or not there at all.
 
-A row holds its key, its fields, its media references and its vectors, so that they cannot come apart. A reader
-keeps the version that it opened. Lance: https://lancedb.github.io/lance/format.html.
+A row holds its key, its fields, its media references and its vectors, so that they cannot come apart. A
+reader keeps the version that it opened. Lance: https://lancedb.github.io/lance/format.html.
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class Storage:
         return before - len(self)
 
     def compact(self, keep_hours: float) -> None:
-        """Joins small files, brings the full-text index up to date, and drops old versions and what they held.
+        """Joins small files, renews the full-text index, and drops old versions and what they held.
 
         Args:
             keep_hours: versions younger than this stay; a reader of an older one must `refresh`.
@@ -183,12 +183,16 @@ class Storage:
             near = nearest_name(unknown[1], names)
             advice = f"did you mean {near!r}?" if near else f"there are {', '.join(names)}"
             return f"the condition {shown!r}: there is no column {unknown[1]!r}: {advice}"
-        reason = re.search(r"sql parser error: ([^)]*)|(Received literal .*?type '\w+')|(Invalid function '\w+')", said)  # fmt: skip
+        reason = _REASON.search(said)
         cause = next((one for one in reason.groups() if one), "") if reason else _first_line(said)[:160]
         return (
             f"the condition {shown!r} cannot be understood: {cause}; "
             "write SQL, such as category = 'animals' AND price > 10"
         )
+
+
+_REASON = re.compile(r"sql parser error: ([^)]*)|(Received literal .*?type '\w+')|(Invalid function '\w+')")
+"""In what Lance says of a condition: what its user can understand."""
 
 
 class _Carried:

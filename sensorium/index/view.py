@@ -108,8 +108,6 @@ class View:
     def _prepare(self, name: str) -> Nearest | None:
         if self.storage.count(VECTOR + name) >= EXACT_BELOW:
             folder = self._folder / FOLDER / quote(stored_name(name), safe="") if self._folder else None
-            return prepare(
-                lambda: self.vectors(name), self.addresses, folder, self.version, self._say
-            )
+            return prepare(lambda: self.vectors(name), self.addresses, folder, self.version, self._say)
         vectors, positions = self.vectors(name)
         return exact(vectors, positions, len(self)) if len(positions) else None

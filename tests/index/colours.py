@@ -1,4 +1,4 @@
-"""A made model for the tests of the index: pictures and captions meet in a space of three colours and words."""
+"""A made model for the tests of the index: pictures and captions meet in a space of words."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def picture(red: int, green: int, blue: int) -> bytes:
 
 
 class Colours:
-    """A caption's vector counts known words; a picture's holds its colour where the words of colours have theirs."""
+    """A caption's vector counts known words; a picture's holds its red, green and blue at those words' places."""
 
     folder: Path | None = None
     limits = Limits()
