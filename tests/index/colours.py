@@ -27,7 +27,7 @@ def picture(red: int, green: int, blue: int) -> bytes:
 
 
 class Colours:
-    """A caption's vector counts known words; a picture's holds its red, green and blue at those words' places."""
+    """A caption's vector counts known words; a picture's holds red, green and blue at their places."""
 
     folder: Path | None = None
     limits = Limits()
