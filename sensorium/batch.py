@@ -77,6 +77,7 @@ class Fused:
         columns: input name → `(B, H)`, each input by itself, for similarity and auxiliary losses.
         places: input name → where its tokens lie along L.
         per_output: output name → `(B, V)`, where a fusion prepares a vector for one output alone.
+        present: input name → `(B,)` bool, whether a row has the input; without an entry every row has it.
     """
 
     vector: Tensor
@@ -85,6 +86,7 @@ class Fused:
     columns: dict[str, Tensor]
     places: dict[str, Place] = field(default_factory=dict)
     per_output: dict[str, Tensor] = field(default_factory=dict)
+    present: dict[str, Tensor] = field(default_factory=dict)
 
     def for_output(self, name: str) -> Fused:
         """The same row as one output sees it."""
@@ -100,6 +102,7 @@ class Fused:
             mask=self.mask[:, part],
             columns={name: self.columns[name]},
             places={name: place._replace(start=0)},
+            present={key: rows for key, rows in self.present.items() if key == name},
         )
 
     def detach(self) -> Fused:

@@ -19,6 +19,7 @@ from sensorium.training.machine import (
     choose_micro_batch,
     choose_precision,
     looks_across_rows,
+    whole_batch_words,
 )
 from sensorium.training.memory import MemoryBudget, measure_step, size_words
 from sensorium.training.metric import check_stop_metric
@@ -118,6 +119,8 @@ def _check_model(prepared: Prepared, say: Say) -> bool:
     parameters = sum(parameter.numel() for parameter in model.parameters())
     micro = choose_micro_batch(recipe.training.micro_batch, recipe.training.batch_size, model, device)
     say(f"ok    model: {parameters:,} parameters, {precision} ({reason}), {micro} rows a pass")
+    if isinstance(recipe.training.micro_batch, int) and micro > recipe.training.micro_batch:
+        say(f"warn  {whole_batch_words(recipe.training.micro_batch, micro)}")
     step, memory = measure_step(model, prepared), MemoryBudget(recipe.training.memory_gb, device)
     try:
         fitting = memory.rows_that_fit(step, micro, divisible=not looks_across_rows(model))

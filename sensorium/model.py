@@ -105,7 +105,11 @@ class Model(nn.Module):
             present: `(B, M)` bool, which inputs each row has.
         """
         fused: Fused = self.fusion(tokens, present)
-        return replace(fused, places={n: self._with_grid(n, p, tokens[n]) for n, p in fused.places.items()})
+        return replace(
+            fused,
+            places={n: self._with_grid(n, p, tokens[n]) for n, p in fused.places.items()},
+            present=dict(zip(self.inputs, present.unbind(dim=1), strict=True)),
+        )
 
     def encoder(self, name: str) -> Any:
         """The encoder of an input."""

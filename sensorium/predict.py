@@ -16,13 +16,13 @@ import pyarrow as pa
 
 from sensorium.calibration import FILE, Calibration, check_coverage, load_calibration, unlimited_words
 from sensorium.data.column import Array, Column
-from sensorium.data.loader import BadCell, BoundColumn, Loader
+from sensorium.data.loader import BadCell, Loader
 from sensorium.data.table import Table, read_table
 from sensorium.data.tabular import CategoryColumn
 from sensorium.errors import SensoriumError, TableError
 from sensorium.inference import Collected, collect
 from sensorium.model import Model, load_model
-from sensorium.prepare import new_loader
+from sensorium.prepare import bind, new_loader
 from sensorium.recipe import Recipe
 
 _ROWS_AT_ONCE = 4096  # a multiple of the rows that the model takes at once
@@ -55,13 +55,7 @@ class Predictor:
         self.recipe = recipe
         self.model = model
         self.about = about
-        self.inputs = {
-            name: BoundColumn(recipe.inputs[name].column.column or name, column)
-            for name, column in columns.items()
-        }
-        self.targets = {
-            name: BoundColumn(recipe.outputs[name].column or name, column) for name, column in targets.items()
-        }
+        self.inputs, self.targets = bind(recipe, columns, targets)
         self.unreadable: list[BadCell] = []
         self.calibration = calibration
         self.unlimited: dict[str, int] = {}
@@ -159,6 +153,27 @@ class Predictor:
         if self.unlimited and coverage is not None:
             warnings.warn(unlimited_words(self.unlimited, coverage), UserWarning, stacklevel=2)
         return tabulated
+
+    def embed(self, data: Any, media_root: str | Path | None = None) -> dict[str, Array]:
+        """Every row's inputs as vectors, to be searched by one another.
+
+        A table may have one of the inputs alone, as a question does.
+
+        Args:
+            data: as for `predict`.
+            media_root: as for `predict`.
+
+        Returns:
+            Input name → `(N, E)` float32 unit vectors, zero in the rows that lack the input. A model with a
+            similarity gives the inputs that it compares, in one space. Any other gives each input's pooled
+            encoder output, in a space of its own.
+        """
+        from sensorium.embedding import embed_rows
+
+        loader = self.loader(self.open(data, media_root))
+        embedded = embed_rows(self.model, loader, np.arange(len(loader.table)))
+        self.unreadable = loader.quarantine.cells()
+        return embedded
 
     def tabulate(self, table: Table, coverage: float | None = None) -> pa.Table:
         """`predict_table` of a table that `open` gave, without its warnings."""
@@ -285,7 +300,8 @@ class Predictor:
 
     def loader(self, table: Table) -> Loader:
         """A loader over a table, with those targets that it has."""
-        targets = {name: bound for name, bound in self.targets.items() if bound.source in table.names}
+        known = set(table.names)
+        targets = {name: bound for name, bound in self.targets.items() if known.issuperset(bound.sources)}
         return new_loader(_without_cache(self.recipe), table, self.inputs, targets)
 
     def collect(self, table: Table, rows: Array | None = None, hidden: Collection[str] = ()) -> Collected:

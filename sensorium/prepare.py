@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sensorium.data.cache import Cache, default_folder
+from sensorium.data.column import Column
 from sensorium.data.duplicates import DuplicateReport, duplicates
 from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns
 from sensorium.data.media import Media
@@ -61,7 +62,7 @@ def prepare(recipe: Recipe, data: Any = None) -> Prepared:
     """
     table = open_table(recipe, data)
     inputs, targets = bind_columns(recipe)
-    table.require([bound.source for bound in (*inputs.values(), *targets.values())])
+    table.require([source for bound in (*inputs.values(), *targets.values()) for source in bound.sources])
     table.require(recipe.data.key)
     parts = split_table(recipe, table, targets)
     if not len(parts["train"]):
@@ -96,14 +97,22 @@ def split_table(recipe: Recipe, table: Table, targets: dict[str, BoundColumn]) -
 
 def bind_columns(recipe: Recipe) -> tuple[dict[str, BoundColumn], dict[str, BoundColumn]]:
     """Unfitted columns of the inputs and of the targets, with the table column that each reads."""
-    columns, targets = new_columns(recipe)
+    return bind(recipe, *new_columns(recipe))
+
+
+def bind(
+    recipe: Recipe, columns: Mapping[str, Column], targets: Mapping[str, Column]
+) -> tuple[dict[str, BoundColumn], dict[str, BoundColumn]]:
+    """Columns of the inputs and of the targets, with the table columns that each reads."""
     inputs = {
         name: BoundColumn(recipe.inputs[name].column.column or name, column)
         for name, column in columns.items()
     }
-    outputs = {
-        name: BoundColumn(recipe.outputs[name].column or name, column) for name, column in targets.items()
-    }
+    outputs = {}
+    for name, column in targets.items():
+        config = recipe.outputs[name]
+        between = tuple(inputs[one] for one in config.compared)
+        outputs[name] = BoundColumn(config.column or name, column, between)
     return inputs, outputs
 
 
@@ -151,8 +160,19 @@ def check_target_known(prepared: Prepared) -> None:
         SensoriumError: naming the output.
     """
     for name, bound in prepared.loader.targets.items():
-        if all(prepared.table.cell(bound.source, int(row)) is None for row in prepared.parts["train"]):
+        if bound.between:
+            _check_pairs_known(name, bound, prepared)
+        elif all(prepared.table.cell(bound.source, int(row)) is None for row in prepared.parts["train"]):
             raise SensoriumError(f"outputs.{name}: column {bound.source} is empty in every training row")
+
+
+def _check_pairs_known(name: str, bound: BoundColumn, prepared: Prepared) -> None:
+    table = prepared.table
+    for row in prepared.parts["train"]:
+        if sum(table.cell(source, int(row)) is not None for source in bound.sources) > 1:
+            return
+    listed = ", ".join(bound.sources)
+    raise SensoriumError(f"outputs.{name}: no training row has two of the columns {listed} to compare")
 
 
 def doubts(prepared: Prepared) -> list[str]:

@@ -155,6 +155,8 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
         _refuse_unknown(training.input_dropout, list(inputs), "training.input_dropout")
     outputs = {key: _output(part, f"outputs.{key}") for key, part in _named(content, "outputs")}
     _refuse_leaks(inputs, outputs)
+    for key, part in outputs.items():
+        _refuse_unknown_inputs(part.compared, inputs, f"outputs.{key}.between")
     data = _check(DataConfig, data, "data")
     _refuse_taken_keys(data.key, outputs)
     return Recipe(
@@ -199,11 +201,18 @@ def _named(content: Mapping[str, Any], section: str) -> list[tuple[str, Any]]:
 
 def _refuse_leaks(inputs: Mapping[str, Input], outputs: Mapping[str, Any]) -> None:
     """No input may read the column of an output."""
-    targets = {part.column or name for name, part in outputs.items()}
+    targets = {part.column or name for name, part in outputs.items() if not part.compared}
     for name, part in inputs.items():
         source = part.column.column or name
         if source in targets:
             raise RecipeError(f"inputs.{name}: column {source!r} is both an input and an output")
+
+
+def _refuse_unknown_inputs(names: list[str], inputs: Mapping[str, Input], place: str) -> None:
+    for name in names:
+        if name not in inputs:
+            near = nearest(name, list(inputs))
+            raise RecipeError(f"{place}: {_excerpt(name)} is no input{near}; inputs: {', '.join(inputs)}")
 
 
 def _refuse_taken_keys(key: list[str], outputs: Mapping[str, Any]) -> None:

@@ -12,7 +12,7 @@ from sensorium.comparison.paired import Rows
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Rows as TableRows
 from sensorium.data.table import Table
-from sensorium.heads.head import Head
+from sensorium.heads.head import Head, MetricsOfRows
 from sensorium.inference import collect
 from sensorium.predict import load
 from sensorium.prepare import new_loader
@@ -28,8 +28,11 @@ class Answers(NamedTuple):
 
     def metrics(self, rows: Rows) -> dict[str, float]:
         """The head's metrics over some of the rows."""
-        chosen = {name: values[rows] for name, values in self.predicted.items()}
-        return self.head.metrics(chosen, Cells(self.target.values[rows], self.target.mask[rows]))
+        return self.metrics_of_rows()(rows)
+
+    def metrics_of_rows(self) -> MetricsOfRows:
+        """What gives the head's metrics over some of the rows, to be asked for many draws of them."""
+        return self.head.metrics_of_rows(self.predicted, self.target)
 
 
 def answers_of(folder: Path, recipe: Recipe, table: Table, rows: TableRows) -> dict[str, Answers]:
@@ -79,10 +82,11 @@ def scorer(answers: Sequence[Sequence[Answers]], rows: Rows) -> Callable[[Rows],
     Returns:
         A function from positions in `rows`, `(m,)`, to `(V, S)`.
     """
+    functions = [[(one.metrics_of_rows(), one.head.metric) for one in runs] for runs in answers]
 
     def measure(drawn: Rows) -> Array:
         chosen = rows[drawn]
-        return np.array([[one.metrics(chosen)[one.head.metric] for one in runs] for runs in answers])
+        return np.array([[metrics_of(chosen)[metric] for metrics_of, metric in runs] for runs in functions])
 
     return measure
 

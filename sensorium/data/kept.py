@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from sensorium.data.cache import default_folder
 from sensorium.data.column import Array, Cells, Column
+from sensorium.data.identity import IdentityColumn
 from sensorium.data.tabular import CategoriesColumn, CategoryColumn, NumberColumn
 from sensorium.data.text import TextColumn
 
@@ -27,7 +28,7 @@ def new_kept(column: Column, rows: int) -> KeptCells | KeptTexts | None:
     """Where a column's decoded cells are kept; None where they are not."""
     if isinstance(column, TextColumn):
         return KeptTexts(rows)
-    if not isinstance(column, NumberColumn | CategoryColumn | CategoriesColumn):
+    if not isinstance(column, NumberColumn | CategoryColumn | CategoriesColumn | IdentityColumn):
         return None
     one = column.collate([None])
     return KeptCells(rows, one) if rows * one.values.nbytes <= MOST_KEPT else None

@@ -27,10 +27,22 @@ _FITTED_AT_ONCE = 1024  # cells; texts and labels, never media
 
 
 class BoundColumn(NamedTuple):
-    """A column of the recipe, and the table column that it reads."""
+    """A column of the recipe, and the table column that it reads.
+
+    Attributes:
+        source: the table column; of a similarity, which has none of its own, the name of the output.
+        column: reads its cells.
+        between: of a similarity the inputs whose cells are compared; else empty.
+    """
 
     source: str
     column: Column
+    between: tuple[BoundColumn, ...] = ()
+
+    @property
+    def sources(self) -> list[str]:
+        """The table columns that it reads."""
+        return [part.source for part in self.between] or [self.source]
 
 
 class DecodedBatch(NamedTuple):
@@ -155,7 +167,7 @@ class Loader:
 
     def _cells(self, bound: BoundColumn, rows: Rows) -> Cells:
         column = bound.column
-        if bound.source not in self.table.names:
+        if not set(bound.sources) & set(self.table.names):
             return column.collate([None] * len(rows))
         place = (bound.source, id(column))
         if place not in self._kept:
@@ -166,7 +178,7 @@ class Loader:
         if kept is None:
             return column.collate([self._decode(bound, int(row)) for row in rows])
         unread = kept.unread(rows)
-        if len(unread) and len(self.table) > ROWS_OF_A_BLOCK:
+        if len(unread) and len(self.table) > ROWS_OF_A_BLOCK and not bound.between:
             self._decode_blocks(bound, kept, unread)
             unread = kept.unread(rows)
         if len(unread):
@@ -192,6 +204,8 @@ class Loader:
 
     def _decode(self, bound: BoundColumn, row: int) -> Array | None:
         """One cell; None where it is missing, or unreadable and marked so."""
+        if bound.between:
+            return bound.column.decode([self._content(part, row) for part in bound.between])
         cell = self.table.cell(bound.source, row)
         if cell is None:
             return None
@@ -210,6 +224,18 @@ class Loader:
             )
         self.quarantine.add(bad)
         return None
+
+    def _content(self, bound: BoundColumn, row: int) -> bytes | None:
+        """What tells a cell of an input from others; None where it is missing, or its file is not there."""
+        cell = self.table.cell(bound.source, row) if bound.source in self.table.names else None
+        if cell is None or cell != cell:
+            return None
+        if not bound.column.media:
+            return str(cell).encode("utf-8", "replace")
+        try:
+            return self.media.source(cell).digest().encode()
+        except CellError:  # the input itself, read beside this, says so
+            return None
 
     def _decode_media(self, column: Column, source: Source) -> Array:
         if self.cache is None:
@@ -231,7 +257,7 @@ def fit_columns(table: Table, rows: Rows, columns: Iterable[BoundColumn]) -> Non
     """Fits every column on the training rows alone. Cells that cannot be read are left out by the column."""
     training = table.take(rows)
     for bound in columns:
-        if not bound.column.media:
+        if not bound.column.media and not bound.between:
             bound.column.fit_blocks(training.column(bound.source).blocks(_FITTED_AT_ONCE))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, Literal
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from sensorium.data.column import Cells
 from sensorium.evaluation.metrics import Interval
 from sensorium.heads.metrics import categories_metrics, category_metrics, number_metrics
+from sensorium.heads.retrieval import chance, joined
 
 Verdict = Literal["better", "unclear", "worse", "unknown"]
 
@@ -79,9 +81,20 @@ def _middle(column: Any, config: Any, target: Cells) -> Baseline:
     return Baseline(f"answering {value:.4g}, {answer},", number_metrics(np.full(len(truth), value), truth))
 
 
+def _chance(column: Any, config: Any, target: Cells) -> Baseline:
+    apart = {
+        f"{config.between[query]}_to_{config.between[item]}": chance(
+            target.values[:, [query, item]], target.mask[:, query] & target.mask[:, item]
+        )
+        for query, item in permutations(range(len(config.between)), 2)
+    }
+    return Baseline("ordering the items by chance", joined(apart))
+
+
 BASELINES: dict[str, Callable[[Any, Any, Cells], Baseline]] = {
     "category": _class_shares,
     "categories": _label_shares,
     "number": _middle,
+    "similarity": _chance,
 }
 """By type of output: fitted target column, the head's configuration, target cells of the rows that count."""

@@ -209,8 +209,8 @@ def evaluate(
 def _check(predictor: Predictor, table: Table, rows: Rows) -> None:
     if not len(rows):
         raise TableError(f"{table.source}: there is no row to measure the model on")
-    wanted = [bound.source for bound in predictor.targets.values()]
-    if not set(wanted) & set(table.names):
+    wanted = list(dict.fromkeys(one for bound in predictor.targets.values() for one in bound.sources))
+    if not any(set(bound.sources) <= set(table.names) for bound in predictor.targets.values()):
         raise TableError(
             f"{table.source}: has none of the target columns ({', '.join(wanted)}), so there is nothing to "
             "compare the predictions with; give a table that has them, or use predict"

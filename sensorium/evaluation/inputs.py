@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -44,7 +45,7 @@ class SubsetPredictions:
 
     Attributes:
         rows: N, how many were tried; a fixed sample where there are more than `MOST_ROWS`.
-        targets: output → its target, N rows.
+        targets: output → its target, N rows; without similarities, which compare the inputs themselves.
         predicted: inputs left in → predictions of the N rows; all inputs first, as `subsets` orders them.
     """
 
@@ -75,7 +76,9 @@ def predict_subsets(model: Model, loader: Loader, collected: Collected) -> Subse
     return SubsetPredictions(
         rows=len(chosen),
         targets={
-            name: Cells(cells.values[chosen], cells.mask[chosen]) for name, cells in collected.targets.items()
+            name: Cells(cells.values[chosen], cells.mask[chosen])
+            for name, cells in collected.targets.items()
+            if not model.head(name).couples_rows
         },
         predicted={
             tried[0]: everything,
@@ -99,7 +102,9 @@ def score_subsets(model: Model, predictions: SubsetPredictions) -> list[InputSub
     ]
 
 
-def main_metric(head: Head, predicted: dict[str, Array], target: Cells, resamples: int) -> Interval:
+def main_metric(
+    head: Head, predicted: dict[str, Array], target: Cells, resamples: int, among: Array | None = None
+) -> Interval:
     """The main metric of a head with its interval.
 
     Args:
@@ -107,19 +112,25 @@ def main_metric(head: Head, predicted: dict[str, Array], target: Cells, resample
         predicted: arrays of N rows.
         target: of the same N rows.
         resamples: of the bootstrap, at most.
+        among: `(N,)` bool, the rows to look at; default: all.
     """
-    rows = np.flatnonzero(head.scored(target))
+    scored = head.scored(target)
+    rows = np.flatnonzero(scored if among is None else scored & among)
     affordable = min(resamples, affordable_resamples(predicted, len(rows)))
-    drawn = bootstrap(
-        lambda rows: {head.metric: main_value(head, predicted, target, rows)}, rows, resamples=affordable
-    )
+    value_of = main_values(head, predicted, target)
+    drawn = bootstrap(lambda rows: {head.metric: value_of(rows)}, rows, resamples=affordable)
     return drawn[head.metric]
 
 
 def main_value(head: Head, predicted: dict[str, Array], target: Cells, rows: DrawnRows) -> float:
     """The main metric of a head over some rows, repeated as drawn."""
-    chosen = {key: array[rows] for key, array in predicted.items()}
-    return head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))[head.metric]
+    return main_values(head, predicted, target)(rows)
+
+
+def main_values(head: Head, predicted: dict[str, Array], target: Cells) -> Callable[[DrawnRows], float]:
+    """What gives the main metric over some rows, to be asked for many draws of them."""
+    metrics_of = head.metrics_of_rows(predicted, target)
+    return lambda rows: metrics_of(rows)[head.metric]
 
 
 def _predict(

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from statistics import NormalDist
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from sensorium.data.column import Array, Cells
-from sensorium.heads.head import Head
-
-Rows = npt.NDArray[np.integer[Any]]
+from sensorium.heads.head import Head, MetricsOfRows, Rows
 
 WORK = 20_000_000
 """Rows times resamples that a bootstrap may look at: 1,000 resamples up to 20,000 rows, fewer above."""
@@ -24,7 +21,9 @@ NUMBERS = 200_000_000
 
 PROPORTIONS = frozenset({"accuracy", "subset_accuracy", "coverage"})
 """Metrics that are the share of rows with some property."""
-SHARES = PROPORTIONS | {"balanced_accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision"}
+FOUND = ("recall_at_10", "recall_at_1", "recall_at_5", "mrr", "ndcg_at_10")
+"""Metrics of a similarity, over all directions; each also stands for one, as `<metric>_<direction>`."""
+SHARES = PROPORTIONS | {"balanced_accuracy", "macro_f1", "micro_f1", "auc", "mean_average_precision", *FOUND}
 """Metrics between 0 and 1."""
 
 
@@ -60,11 +59,8 @@ def score(head: Head, predicted: dict[str, Array], target: Cells, seed: int = 0)
         seed: of the resampling.
     """
 
-    def metrics_of(rows: Rows) -> dict[str, float]:
-        chosen = {name: values[rows] for name, values in predicted.items()}
-        return head.metrics(chosen, Cells(target.values[rows], target.mask[rows]))
-
     rows = np.flatnonzero(head.scored(target))
+    metrics_of = head.metrics_of_rows(predicted, target)
     return bootstrap(metrics_of, rows, affordable_resamples(predicted, len(rows)), seed)
 
 
@@ -75,7 +71,7 @@ def affordable_resamples(predicted: dict[str, Array], rows: int) -> int:
 
 
 def bootstrap(
-    metric_function: Callable[[Rows], dict[str, float]],
+    metric_function: MetricsOfRows,
     rows: Rows,
     resamples: int = MOST_RESAMPLES,
     seed: int = 0,
@@ -129,7 +125,7 @@ def interval_of(name: str, value: float, drawn: Array, rows: int, level: float) 
         return Interval(value, math.nan, math.nan, rows, 0, "none")
     few = min(value, 1 - value) * rows < 5
     stuck = len(drawn) == 0 or bool(drawn.min() == drawn.max())
-    if (name in PROPORTIONS and few) or (name in SHARES and stuck):
+    if (name in PROPORTIONS and few) or (name.startswith(tuple(SHARES)) and stuck):
         return Interval(value, *wilson(value, rows, level), rows, 0, "wilson")
     if stuck:
         return Interval(value, math.nan, math.nan, rows, 0, "none")

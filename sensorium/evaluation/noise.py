@@ -17,7 +17,7 @@ from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
 from sensorium.encoded import Encoded, Predicted, encode, encode_all, join_predicted, predict_encoded
 from sensorium.evaluation.baseline import verdict
 from sensorium.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt
-from sensorium.evaluation.inputs import main_metric, main_value
+from sensorium.evaluation.inputs import main_metric, main_value, main_values
 from sensorium.evaluation.late_fusion import late_fusion
 from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
 from sensorium.evaluation.metrics import Rows as DrawnRows
@@ -234,10 +234,12 @@ def _worse_than(
     head: Head, noisy: list[dict[str, Array]], absent: dict[str, Array], target: Cells
 ) -> list[int]:
     """The steps whose main metric is worse than with the inputs absent, by paired differences."""
+    reference_of = main_values(head, absent, target)
+    values_of = [main_values(head, own, target) for own in noisy]
 
     def differences(rows: DrawnRows) -> dict[str, float]:
-        reference = main_value(head, absent, target, rows)
-        return {str(step): main_value(head, own, target, rows) - reference for step, own in enumerate(noisy)}
+        reference = reference_of(rows)
+        return {str(step): value_of(rows) - reference for step, value_of in enumerate(values_of)}
 
     rows = np.flatnonzero(head.scored(target))
     found = bootstrap(differences, rows, min(RESAMPLES, affordable_resamples(absent, len(rows))))

@@ -92,7 +92,7 @@ def as_html(evaluation: Evaluation) -> str:
         interval_notes=interval_notes(evaluation),
         heat={name: _shares(output) for name, output in evaluation.outputs.items()},
         subset_names=[subset_name(subset.present, list(evaluation.inputs)) for subset in evaluation.subsets],
-        bars={name: _bars(evaluation, name) for name in evaluation.outputs},
+        bars={name: _bars(evaluation, name) for name in evaluation.subsets[0].scores},
         scatters={
             name: _scatter(output, position)
             for position, (name, output) in enumerate(evaluation.outputs.items())

@@ -59,8 +59,9 @@ def measure(subject: Subject) -> dict[str, ShownRows] | None:
     """Output → its rows; None where no row can be scored."""
     found = {}
     for name, target in subject.collected.targets.items():
-        scored = np.flatnonzero(subject.predictor.model.head(name).scored(target))
-        if len(scored):
+        head = subject.predictor.model.head(name)
+        scored = np.flatnonzero(head.scored(target))
+        if len(scored) and not head.couples_rows:  # the retrieval study shows these
             found[name] = _rows_of(subject, name, scored)
     return found or None
 
@@ -106,13 +107,22 @@ def _shown(subject: Subject, name: str, chosen: Array, uncertainties: Array) -> 
             answer=_in_words(answers["prediction"][place]),
             loss=float(collected.losses[name][chosen[place]]),
             uncertainty=float(uncertainties[chosen[place]]),
-            inputs={one: _preview(subject, one, int(row), decoded[one], place) for one in predictor.inputs},
+            inputs={one: preview_of(subject, one, int(row), decoded[one], place) for one in predictor.inputs},
         )
         for place, row in enumerate(rows)
     ]
 
 
-def _preview(subject: Subject, name: str, row: int, decoded: Cells, place: int) -> Preview:
+def preview_of(subject: Subject, name: str, row: int, decoded: Cells, place: int) -> Preview:
+    """Shows an input's cell.
+
+    Args:
+        subject: whose table and columns it is of.
+        name: of the input.
+        row: position in the table.
+        decoded: the input's cells, among them this one.
+        place: of this one among them.
+    """
     bound = subject.predictor.inputs[name]
     kind = subject.predictor.recipe.inputs[name].type
     cell = subject.table.cell(bound.source, row) if bound.source in subject.table.names else None

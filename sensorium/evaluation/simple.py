@@ -97,7 +97,11 @@ def measure(subject: Subject) -> SimpleModels | None:
     predictor, training = subject.predictor, subject.training
     if training is None or not len(training.parts["train"]):
         return SimpleModels({}, UNKNOWN)
-    names = [name for name in subject.collected.targets if subject.outputs[name].scored]
+    names = [
+        name
+        for name in subject.collected.targets
+        if subject.outputs[name].scored and subject.outputs[name].type in SIMPLE_MODELS
+    ]
     chosen = [name for name in names if _classes(subject, name) <= MOST_CLASSES]
     if not chosen:
         return SimpleModels({}, TOO_MANY) if names else None

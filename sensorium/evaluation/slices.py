@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sensorium.data.column import Array, Cells
+from sensorium.data.column import Array
 from sensorium.data.loader import Rows
 from sensorium.data.table import Table
 from sensorium.evaluation.expression import Condition, mismatches, parse_condition
@@ -189,9 +189,7 @@ def _scores(subject: Subject, chosen: Array) -> dict[str, tuple[Interval, str]]:
     scores = {}
     for name, target in subject.collected.targets.items():
         head = subject.predictor.model.head(name)
-        predicted = {key: array[chosen] for key, array in subject.collected.predicted[name].items()}
-        own = Cells(target.values[chosen], target.mask[chosen])
-        interval = main_metric(head, predicted, own, RESAMPLES)
+        interval = main_metric(head, subject.collected.predicted[name], target, RESAMPLES, chosen)
         differs = _differs(interval, subject.outputs[name].main, head.metric_goal)
         scores[name] = (interval, differs if interval.rows >= FEWEST_MARKED else "")
     return scores

@@ -10,6 +10,7 @@ from sensorium.evaluation.calibration_words import CALIBRATION
 from sensorium.evaluation.contributions import CONTRIBUTIONS
 from sensorium.evaluation.curves import CURVES
 from sensorium.evaluation.noise_words import NOISE
+from sensorium.evaluation.retrieval import RETRIEVAL
 from sensorium.evaluation.rows import ROWS
 from sensorium.evaluation.simple import SIMPLE
 from sensorium.evaluation.slices import SLICES
@@ -22,6 +23,7 @@ STUDIES: dict[str, Study] = {
     "noise": NOISE,
     "curves": CURVES,
     "slices": SLICES,
+    "retrieval": RETRIEVAL,
     "rows": ROWS,
 }
 """In the order of the report."""

@@ -34,7 +34,7 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         console.print(_metrics_table(name, output))
         for line in sentences(name, output):
             console.print(Text(line))
-    if evaluation.subsets and evaluation.outputs:
+    if evaluation.subsets and evaluation.subsets[0].scores:
         console.print(_subsets_table(evaluation))
     for name, answer in evaluation.studies.items():
         for line in STUDIES[name].sentences(answer):
@@ -61,8 +61,8 @@ def _metrics_table(name: str, output: OutputEvaluation) -> Table:
 def _subsets_table(evaluation: Evaluation) -> Table:
     title = Text(f"with these inputs alone ({count(evaluation.subset_rows, 'row')})")
     table = Table("inputs", title=title, title_justify="left")
-    for name, output in evaluation.outputs.items():
-        table.add_column(Text(f"{name}: {metric_name(output.metric)}"))
+    for name in evaluation.subsets[0].scores:
+        table.add_column(Text(f"{name}: {metric_name(evaluation.outputs[name].metric)}"))
     for subset in evaluation.subsets:
         scores = [f"{value(one)} ({limits(one)})" for one in subset.scores.values()]
         table.add_row(Text(subset_name(subset.present, list(evaluation.inputs))), *scores)

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from sensorium.evaluation.baseline import verdict
-from sensorium.evaluation.metrics import Interval
+from sensorium.evaluation.metrics import FOUND, Interval
 
 if TYPE_CHECKING:
     from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation
@@ -30,6 +30,11 @@ METRICS = {
     "r2": "R²",
     "pinball": "pinball loss",
     "coverage": "coverage of the quantiles",
+    "recall_at_1": "R@1",
+    "recall_at_5": "R@5",
+    "recall_at_10": "R@10",
+    "mrr": "MRR",
+    "ndcg_at_10": "nDCG@10",
 }
 """Metrics in words; others go by their own name."""
 
@@ -206,6 +211,9 @@ def no_interval(difference: Interval, without: str) -> str:
 
 def metric_name(name: str) -> str:
     """A metric in words."""
+    for metric in FOUND:
+        if name.startswith(f"{metric}_"):
+            return f"{METRICS[metric]}, {name.removeprefix(metric)[1:].replace('_', ' ')}"
     return METRICS.get(name, name.replace("_", " "))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -15,6 +16,10 @@ from sensorium.batch import Fused, Raw
 from sensorium.config import Config
 from sensorium.data.column import Array, Cells, Column
 
+Rows = npt.NDArray[np.integer[Any]]
+MetricsOfRows = Callable[[Rows], dict[str, float]]
+"""Positions of rows, repeated as drawn → metric → value."""
+
 
 class HeadConfig(Config):
     """What a recipe may say about any output."""
@@ -22,6 +27,11 @@ class HeadConfig(Config):
     type: str = Field(..., description="type of output")
     column: str | None = Field(None, description="table column of the target; default: the output's own name")
     weight: float = Field(1.0, ge=0, description="factor of this output's loss in the sum over outputs")
+
+    @property
+    def compared(self) -> list[str]:
+        """The inputs whose cells are the target, where it is no table column of its own; else empty."""
+        return []
 
 
 class VectorHeadConfig(HeadConfig):
@@ -44,6 +54,8 @@ class Head(nn.Module, ABC):
     metric_goal: ClassVar[Literal["max", "min"]]
     set_columns: ClassVar[tuple[str, ...]] = ()
     """What `sets` gives; nothing where an output has no conformal sets."""
+    couples_rows: ClassVar[bool] = False
+    """Whether the loss of a row depends on the rows beside it, so that a batch belongs together."""
     temperature: float = 1.0
     """What `predict`, and it alone, divides logits by; set by `sensorium.calibration`."""
 
@@ -67,6 +79,19 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def metrics(self, predicted: dict[str, Array], target: Cells) -> dict[str, float]:
         """Scores over the rows that count (see `scored`); NaN where a metric is undefined."""
+
+    def metrics_of_rows(self, predicted: dict[str, Array], target: Cells) -> MetricsOfRows:
+        """What gives the metrics of some of the rows, for intervals and slices: positions → metrics.
+
+        Positions may repeat. A head whose metrics set rows against one another computes here, once, what
+        stays as it is: the rows to be found remain all rows, whichever of them are asked for.
+        """
+
+        def metrics_of(rows: Rows) -> dict[str, float]:
+            chosen = {name: values[rows] for name, values in predicted.items()}
+            return self.metrics(chosen, Cells(target.values[rows], target.mask[rows]))
+
+        return metrics_of
 
     def score(self, metrics: dict[str, float]) -> float:
         """One number, the higher the better, by which epochs are compared: the main metric."""

@@ -22,7 +22,7 @@ class Learner(nn.Module):
     The extra heads see one input alone. They give the auxiliary loss of each input, and the scores by
     which OGM-GE knows the input that learns fastest; without an auxiliary loss no gradient passes from
     them into the model. They are not part of the saved model. A row that lacks an input teaches that
-    input's heads nothing.
+    input's heads nothing. A similarity, which compares inputs, gets no such heads.
 
     What a head reads as one input's vector is its column, which knows of no other input. A head that reads
     tokens gets the input's part of the fused tokens; where the fusion is `transformer`, `cross_attention` or
@@ -44,6 +44,8 @@ class Learner(nn.Module):
         if self.auxiliary or self.balanced:
             width = model.fusion.width
             for name, config in recipe.outputs.items():
+                if config.compared:  # what compares inputs learns nothing from one alone
+                    continue
                 parts = [HEADS[config.type](config, targets[name], width, width) for _ in model.inputs]
                 self.heads[module_name(name)] = nn.ModuleList(parts)
 
@@ -72,6 +74,8 @@ class Learner(nn.Module):
         present = torch.stack([batch.inputs[name].present for name in self.model.inputs])
         factor = self.auxiliary or 1.0
         for name in losses:
+            if module_name(name) not in self.heads:
+                continue
             own = self._alone(fused, name, batch.targets[name])
             weight = factor * self.model.weights[name] / max(1, counts[name])
             total = total + torch.where(present, own, 0).sum() * weight / len(self.model.inputs)

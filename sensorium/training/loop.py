@@ -20,7 +20,7 @@ from sensorium.prepare import Prepared
 from sensorium.training.budget import CLOSING_PASSES, TimeBudget
 from sensorium.training.checkpoint import load_checkpoint, save_checkpoint
 from sensorium.training.interrupt import Interrupt, Stopped
-from sensorium.training.machine import choose_micro_batch, give_back_freed_memory
+from sensorium.training.machine import choose_micro_batch, give_back_freed_memory, whole_batch_words
 from sensorium.training.manifest import describe_run, differences
 from sensorium.training.memory import MemoryBudget, measure_step
 from sensorium.training.metric import check_stop_metric, higher_is_better, measure, stop_metric
@@ -53,6 +53,8 @@ class Trainer:
         self.state.progress.micro_batch = choose_micro_batch(
             self.config.micro_batch, self.config.batch_size, self.model, self.state.device
         )
+        if isinstance(self.config.micro_batch, int) and self.micro_batch > self.config.micro_batch:
+            reporter.say(whole_batch_words(self.config.micro_batch, self.micro_batch))
         self.steps_an_epoch = math.ceil(self.sampler.batches / self.config.accumulate)
         self.metric = stop_metric(prepared.recipe)
         check_stop_metric(prepared.recipe, self.model, prepared.loader, self.state.device)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from sensorium.errors import SensoriumError
+from sensorium.heads import Head
 
 Precision = Literal["fp32", "bf16"]
 
@@ -78,8 +79,10 @@ def choose_micro_batch(asked: int | str, batch_size: int, model: nn.Module, devi
     On a CPU, at most 32 rows pass through convolutions at a time, which bounds the memory of their
     activations; 8 where the allocator gives pages back after every layer, for small arrays are kept more
     often. Fewer make every other layer slower. Layers that look across rows (batch normalisation) need
-    them together. Measured by benchmarks/training_speed.py.
+    them together, and so do the losses that compare rows. Measured by benchmarks/training_speed.py.
     """
+    if couples_rows(model):
+        return batch_size
     if isinstance(asked, int):
         return min(asked, batch_size)
     convolves = any(isinstance(part, nn.Conv2d) for part in model.modules())
@@ -88,9 +91,22 @@ def choose_micro_batch(asked: int | str, batch_size: int, model: nn.Module, devi
     return min(32 if platform.libc_ver()[0] == "glibc" else 8, batch_size)
 
 
+def whole_batch_words(asked: int, batch_size: int) -> str:
+    """Why a recipe gets more rows a pass than it asks for."""
+    return (
+        f"training.micro_batch: {asked} is not used: a similarity takes the {batch_size} rows of a batch as "
+        "each other's wrong answers, so they pass together; lower training.batch_size for less memory"
+    )
+
+
 def looks_across_rows(model: nn.Module) -> bool:
     """Whether a layer (batch normalisation) makes of a row something that depends on the rows beside it."""
     return any(isinstance(part, nn.modules.batchnorm._BatchNorm) for part in model.modules())
+
+
+def couples_rows(model: nn.Module) -> bool:
+    """Whether a head (a similarity) takes the rows of a batch as each other's wrong answers."""
+    return any(isinstance(part, Head) and part.couples_rows for part in model.modules())
 
 
 def _cpu_flags() -> set[str]:

@@ -29,7 +29,9 @@ class Sampler:
         self.batch_size, self.seed = config.batch_size, config.seed
         inputs = prepared.loader.inputs.values()
         media = prepared.loader.media
-        self.lengths = row_lengths(prepared.table, self.rows, inputs, media) if config.bucket else None
+        # Rows of one length would be each other's wrong answers epoch after epoch.
+        bucket = config.bucket and not any(one.compared for one in prepared.recipe.outputs.values())
+        self.lengths = row_lengths(prepared.table, self.rows, inputs, media) if bucket else None
         self.chances = _class_chances(prepared) if config.sampling == "balanced" else None
         self.batches = math.ceil(len(self.rows) / self.batch_size)
 

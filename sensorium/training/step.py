@@ -10,7 +10,7 @@ import torch
 from sensorium.batch import Batch
 from sensorium.errors import SensoriumError, is_out_of_memory
 from sensorium.training.checkpoint import random_state, restore_random_state
-from sensorium.training.machine import give_back_freed_memory, looks_across_rows
+from sensorium.training.machine import couples_rows, give_back_freed_memory, looks_across_rows
 from sensorium.training.memory import LOOK_EVERY, MemoryBudget, StepMemory, size_words
 from sensorium.training.progress import Reporter
 from sensorium.training.state import TrainingState
@@ -30,6 +30,11 @@ class Stepper:
     def __init__(self, state: TrainingState, memory: MemoryBudget, reporter: Reporter) -> None:
         self.state, self.memory, self.reporter = state, memory, reporter
         self.divisible = not looks_across_rows(state.model)
+        self.consequence = (
+            "with fewer wrong answers a row, so the loss is another one"
+            if couples_rows(state.model)
+            else "the gradients are the same"
+        )
 
     def step(self, batches: list[Batch]) -> float:
         """One step over one or several batches, in micro-batches whose losses add up exactly; their loss.
@@ -69,7 +74,7 @@ class Stepper:
             size = size_words(needed.of(asked))
             self.reporter.say(
                 f"{progress.micro_batch} rows a pass, as {asked} would need about {size} of memory "
-                f"({self.memory.words()}); the gradients are the same"
+                f"({self.memory.words()}); {self.consequence}"
             )
 
     def holds_too_much(self) -> bool:
@@ -98,7 +103,7 @@ class Stepper:
         give_back_freed_memory(self.state.device)
         self.reporter.say(
             f"{why} at step {progress.step} with {rows} rows a pass: going on with {rows // 2}; "
-            "the gradients are the same"
+            f"{self.consequence}"
         )
 
     def _gather(self, batches: list[Batch], counts: dict[str, int]) -> float | None:

@@ -26,6 +26,7 @@ NUMBERS = [3.0, -4.5, 10.0, 7.25, 0.0, 2.0]
 TEXTS = ["12", "3", "4444", "123", "1", "21"]
 BOXES = [[[0.1, 0.1, 0.6, 0.7]], [], [], [[0, 0, 0.5, 0.5], [0.4, 0.4, 1, 1]], [[0.2, 0.3, 0.9, 0.9]], []]
 SOUNDS = [np.full((frames, 3), frames / 8, dtype=np.float32) for frames in (2, 5, 1, 8, 3, 4)]
+CONTENTS = [(b"1", b"a"), (b"2", b"b"), (b"3", b"c"), (b"4", b"a"), (b"5", b"e"), (b"6", b"f")]
 
 CASES: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("category", {}, LABELS),
@@ -39,6 +40,9 @@ CASES: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("number", {"loss": "huber", "quantiles": [0.9, 0.1]}, NUMBERS),
     ("number", {"loss": "log_cosh", "scale": "none"}, NUMBERS),
     ("number", {"loss": "quantile"}, NUMBERS),
+    ("similarity", {"between": ["input", "other"]}, CONTENTS),
+    ("similarity", {"between": ["input", "other"], "hidden": [8], "chunk": 4, "hard_negatives": 0.5}, CONTENTS),
+    ("similarity", {"between": ["other", "input"], "loss": "siglip"}, CONTENTS),
     ("text", {"length": 5, "states": 8}, TEXTS),
     ("boxes", {"input": "input"}, BOXES),
     ("speech", {"frames": 10, "states": 8}, SOUNDS),
@@ -71,7 +75,8 @@ def made_fused() -> Fused:
     mask = torch.arange(LENGTH) < torch.tensor([17, 20, 18, 17, 19, 20]).unsqueeze(1)
     vector = torch.randn(ROWS, DIM, requires_grad=True)
     places = {"input": Place(0, 17, (4, 4))}
-    return Fused(vector, tokens, mask, {"input": masked_mean(tokens, mask)}, places)
+    columns = {"input": masked_mean(tokens, mask), "other": masked_mean(tokens.square(), mask)}
+    return Fused(vector, tokens, mask, columns, places)
 
 
 def rows_of(fused: Fused, rows: list[int]) -> Fused:
@@ -95,8 +100,9 @@ def test_every_head_is_tried():
 
 
 def test_the_table_and_the_configuration_agree_on_the_name():
-    assert {head.Config().type for head in HEADS.values()} == set(HEADS)
-    assert all(kind == head.Config().type for kind, head in HEADS.items())
+    assert {kind: head.Config.model_fields["type"].default for kind, head in HEADS.items()} == {
+        kind: kind for kind in HEADS
+    }
 
 
 def test_one_loss_a_row_in_float32(built):
