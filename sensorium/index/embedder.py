@@ -14,6 +14,8 @@ from sensorium.data.table import Table
 from sensorium.errors import SensoriumError
 from sensorium.predict import Predictor
 
+SEARCHED = ("text", "image", "audio", "video")
+"""Types of inputs that have vectors in an index; a category or a number is for its filters."""
 SAVED = ("model.safetensors", "recipe.yaml", "columns.json")
 """The files of a saved model that decide its vectors."""
 
@@ -75,15 +77,23 @@ class ModelEmbedder:
     @property
     def inputs(self) -> dict[str, EmbeddedInput]:
         """Input → what it is, in the order of the recipe."""
-        types = {name: part.type for name, part in self.predictor.recipe.inputs.items()}
+        recipe = self.predictor.recipe
+        compared: dict[str, str] = {}
+        for output, config in recipe.outputs.items():
+            if config.type == "similarity":
+                for name in config.between:
+                    compared.setdefault(name, output)
+        spaces = compared or {name: name for name in recipe.inputs}
         return {
-            name: EmbeddedInput(types[name], bound.source, self.predictor.spaces[name])
+            name: EmbeddedInput(recipe.inputs[name].type, bound.source, spaces[name])
             for name, bound in self.predictor.inputs.items()
+            if name in spaces and recipe.inputs[name].type in SEARCHED
         }
 
     def embed(self, table: Table) -> dict[str, Array]:
         """Input → `(N, E)` float32: a vector of unit length for each row, zero where the input is missing."""
-        return self.predictor.embed(table)
+        embedded = self.predictor.embed(table)
+        return {name: embedded[name] for name in self.inputs}
 
     def save(self, folder: Path) -> None:
         """Copies the model, so that `sensorium.load` can read it there."""

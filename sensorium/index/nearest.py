@@ -131,7 +131,7 @@ def exact(vectors: Array, positions: Array, total: int) -> Nearest:
 
 
 def unit(vectors: Array) -> Array:
-    """Vectors `(n, E)` in float32, given the length again that float16 has cost them: equal ones have cosine 1."""
+    """Vectors `(n, E)` in float32, whose length float16 had changed: equal ones have cosine 1 again."""
     exact_length = vectors.astype(np.float32)
     exact_length /= np.linalg.norm(exact_length, axis=1, keepdims=True)
     return exact_length

@@ -1,13 +1,10 @@
-"""What a search found as one HTML page that needs nothing else, and as a table in the terminal."""
+"""What a search found as one HTML page that needs nothing else."""
 
 from __future__ import annotations
 
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from rich.table import Table
-from rich.text import Text
 
 from sensorium.data.audio import AudioColumn, AudioConfig
 from sensorium.data.image import thumbnail
@@ -23,7 +20,6 @@ from sensorium.training.run import write_atomically
 SIDE = 360
 """Pixels of a picture's longer side; it is shown at half of that, for screens of high density."""
 _HOME = {"report.css": "sensorium.evaluation"}
-_LONGEST_CELL = 40
 
 
 class Card(NamedTuple):
@@ -85,41 +81,26 @@ def seen(kind: str, path: Path) -> Preview:
         return Preview("nothing", "")
 
 
-def as_table(results: Results) -> Table:
-    """For the terminal: rank, score, key, the fields, and where the media are."""
-    table = Table(title=Text(results.header()), title_justify="left", title_style="")
-    table.add_column("", justify="right")
-    table.add_column("score", justify="right")
-    fields = list(results.hits[0].fields) if results.hits else []
-    for name in fields:
-        table.add_column(Text(name), overflow="fold")
-    for hit in results.hits:
-        cells = [
-            Text(hit.media.get(name) or shown(value, _LONGEST_CELL)) for name, value in hit.fields.items()
-        ]
-        table.add_row(str(hit.rank), f"{hit.score:.3f}", *cells)
-    return table
-
-
 def _card(hit: Hit, results: Results, top: float) -> Card:
-    others = {
-        name: value for name, value in hit.fields.items() if name not in hit.media and name not in hit.key
+    known = {name: shown(value, 200) for name, value in hit.fields.items() if value is not None}
+    plain = {name: text for name, text in known.items() if name not in hit.media and name not in hit.key}
+    texts = {
+        name: text for name, text in plain.items() if isinstance(hit.fields[name], str) and _speaks(text)
     }
-    sentences = {name for name, value in others.items() if isinstance(value, str) and " " in value.strip()}
+    facts = {name: text for name, text in plain.items() if name not in texts}
+    files_of = {name: file_name(known[name]) for name in hit.media if name in known}
     return Card(
         hit=hit,
         share=max(0.0, hit.score / top) if top > 0 else 0.0,
         previews={name: seen(results.kinds[name], Path(path)) for name, path in hit.media.items() if path},
-        texts=[shown(others[name], 200) for name in others if name in sentences],
-        facts=[
-            *(
-                (name, shown(value))
-                for name, value in others.items()
-                if name not in sentences and value is not None
-            ),
-            *((name, file_name(path)) for name, path in hit.media.items() if path),
-        ],
+        texts=list(texts.values()),
+        facts=list((facts | files_of).items()),
     )
+
+
+def _speaks(text: str) -> bool:
+    """Whether a text is more than a label; Chinese writes no spaces."""
+    return " " in text.strip() or not text.isascii()
 
 
 def _picture(source: Source) -> Preview:

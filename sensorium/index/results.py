@@ -66,6 +66,8 @@ class Results:
         """How many of how many, and how far the search can be relied on."""
         where = f" where {self.where}" if self.where else ""
         found = f"{len(self.hits)} of {count(self.rows, 'row')}{where}"
+        if not any(one.cells for one in self.quality.values()):
+            return f"{found}; exact" if self.quality else found
         return "; ".join([found, *(f"{name}: {quality_words(one)}" for name, one in self.quality.items())])
 
 

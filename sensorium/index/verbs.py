@@ -11,18 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from sensorium.evaluation.words import count
 from sensorium.index.index import Index, build, open_index
 from sensorium.index.media import export
 from sensorium.index.neighbours import duplicates, outliers
-from sensorium.index.page import as_table, write_page
+from sensorium.index.page import write_page
 from sensorium.index.query import Part, parse_part
-from sensorium.index.results import Results, shown
-from sensorium.index.rows import key_text
+from sensorium.index.results import Results
 from sensorium.index.search import Ranking, Request, hits
+from sensorium.index.terminal import duplicates_title, print_groups, print_hits, print_results
 
 Say = Callable[[str], None]
 
@@ -112,9 +111,7 @@ def show(
     if as_json:
         _print_json(results.as_dict())
         return
-    console.print(as_table(results))
-    if not results.hits:
-        console.print("nothing was found")
+    print_results(results, console)
     if page is not None:
         console.print(Text(f"wrote {page}"))
 
@@ -137,16 +134,7 @@ def show_duplicates(
     if as_json:
         _print_json({"above": above, "rows": len(view), "groups": content})
         return
-    title = (
-        f"{count(len(groups), 'group')} of rows alike by {above:g} or more, among {count(len(view), 'row')}"
-    )
-    table = Table("input", "rows", "cosine", "keys", title=Text(title), title_justify="left", title_style="")
-    for group in groups:
-        keys = ", ".join(key_text(view.keys[one]) for one in group.positions)
-        table.add_row(
-            Text(group.input), str(len(group.positions)), f"{group.least:.3f} to {group.most:.3f}", Text(keys)
-        )
-    console.print(table)
+    print_groups(groups, view, duplicates_title(len(groups), above, len(view)), console)
 
 
 def show_outliers(index: Index, inputs: Sequence[str], k: int, console: Console, as_json: bool) -> None:
@@ -166,13 +154,7 @@ def show_outliers(index: Index, inputs: Sequence[str], k: int, console: Console,
         return
     for name, some in lists.items():
         title = f"{name}: the rows furthest from their neighbours (mean of 1 - cosine to the nearest 10)"
-        table = Table("distance", title=Text(title), title_justify="left", title_style="")
-        for field in index.manifest.fields:
-            table.add_column(Text(field), overflow="fold")
-        for hit in some:
-            cells = [Text(hit.media.get(field) or shown(value, 40)) for field, value in hit.fields.items()]
-            table.add_row(f"{hit.score:.3f}", *cells)
-        console.print(table)
+        print_hits(some, "distance", title, console)
 
 
 def _export(results: Results, folder: Path) -> None:
