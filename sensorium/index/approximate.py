@@ -11,7 +11,7 @@ import math
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from sensorium.training.run import write_atomically
 
 FOLDER = "approximate"
 """Inside the index's own; may be deleted, and is then made again."""
+FIRST_PROBES = 8
 QUERIES = 200
 _ABOUT = "about.json"
 _EQUAL = 1e-4  # cosines that differ by less are the same: float16 tells them no further apart
@@ -30,8 +31,21 @@ _BLOCK = 65_536
 _REBUILT_ABOVE = 0.3  # share of vectors that are new; the cells were learned without them
 
 
+class Queries(NamedTuple):
+    """Rows of the index as queries: a picture's neighbours among captions are not those of another caption.
+
+    Attributes:
+        vectors: `(Q, E)` float32 of one input of the space, of unit length.
+        addresses: `(Q,)` int64, of their rows.
+    """
+
+    vectors: Array
+    addresses: Array
+
+
 def prepare(
     read: Callable[[], tuple[Array, Array]],
+    ask: Callable[[], list[Queries]],
     addresses: Array,
     folder: Path | None,
     version: int,
@@ -42,6 +56,7 @@ def prepare(
     Args:
         read: gives the vectors `(n, E)` float16, of unit length, and the positions `(n,)` int64 of their
             rows; called only where the kept file is not of this version.
+        ask: gives queries of each kind that there will be, to measure the search with; called likewise.
         addresses: `(N,)` int64 of Lance, of every row.
         folder: of the kept file; None: nothing is kept.
         version: of the index.
@@ -57,7 +72,7 @@ def prepare(
         if index is None:
             say(f"building an approximate index of {len(vectors):,} vectors")
             index = _built(vectors, own)
-        quality = _measured(index, vectors, own)
+        quality = _measured(index, ask())
         _save(index, {"version": version, "quality": list(quality)}, folder)
     _rename(index, addresses)
     return Nearest(index, len(addresses), quality)
@@ -99,29 +114,30 @@ def _brought_up_to_date(index: Any, vectors: Array, addresses: Array) -> Any | N
     return index
 
 
-def _measured(index: Any, vectors: Array, addresses: Array) -> Quality:
-    """Doubles the cells that are looked into until enough of the nearest are found.
+def _measured(index: Any, kinds: list[Queries]) -> Quality:
+    """Doubles the cells that are looked into until enough of the nearest are found, by queries of every kind.
 
     Of each query, a row of the index, the row itself does not count. What is found counts by its cosine, so
     that of equal vectors any will do (Aumüller et al. 2018, arXiv:1807.05614).
     """
-    rows = np.sort(np.random.default_rng(1).choice(len(vectors), min(QUERIES, len(vectors)), replace=False))
-    queries, own = vectors[rows].astype(np.float32), addresses[rows]
-    cells, probes = int(index.nlist), min(8, int(index.nlist))
-    nearest = Nearest(index, len(vectors), Quality(1.0, len(rows), cells, cells))
-    truth = _others(*nearest.search_exactly(queries, NEIGHBOURS + 1), own)
+    cells, probes = int(index.nlist), min(FIRST_PROBES, int(index.nlist))
+    asked = sum(len(kind.addresses) for kind in kinds)
+    nearest = Nearest(index, int(index.ntotal), Quality(1.0, asked, cells, cells))
+    truths = [_others(kind, *nearest.search_exactly(kind.vectors, NEIGHBOURS + 1)) for kind in kinds]
     while True:
-        nearest.quality = Quality(1.0, len(rows), probes, cells)
-        found = _others(*nearest.search(queries, NEIGHBOURS + 1), own)
-        recall = float((found >= truth[:, -1:] - _EQUAL).mean())
+        nearest.quality = Quality(1.0, asked, probes, cells)
+        recall = 1.0
+        for kind, truth in zip(kinds, truths, strict=True):
+            found = _others(kind, *nearest.search(kind.vectors, NEIGHBOURS + 1))
+            recall = min(recall, float((found >= truth[:, -1:] - _EQUAL).mean()))
         if recall >= RECALL or probes == cells:
-            return Quality(recall, len(rows), probes, cells)
+            return Quality(recall, asked, probes, cells)
         probes = min(cells, probes * 2)
 
 
-def _others(scores: Array, ids: Array, own: Array) -> Array:
+def _others(kind: Queries, scores: Array, ids: Array) -> Array:
     """The cosines `(Q, 10)` of each row's neighbours without the row itself."""
-    scores = np.where(ids == own[:, None], -np.inf, scores)
+    scores = np.where(ids == kind.addresses[:, None], -np.inf, scores)
     return -np.sort(-scores, axis=1)[:, :NEIGHBOURS]
 
 

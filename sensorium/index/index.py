@@ -235,11 +235,12 @@ class Index:
             SensoriumError: when it is gone, or another than the index was built with.
         """
         if self._embedder is None:
-            copy = self.folder / MODEL if self.folder is not None else None
-            home = copy if copy is not None and copy.is_dir() else Path(self.manifest.model_folder)
-            if not home.is_dir() or not self.manifest.model_folder:
+            homes = [self.folder / MODEL] if self.folder is not None else []
+            homes += [Path(self.manifest.model_folder)] if self.manifest.model_folder else []
+            there = [home for home in homes if home.is_dir()]
+            if not there:
                 raise SensoriumError(f"{self.place}: the index's model is gone; give it with --model")
-            embedder = ModelEmbedder(load(home))
+            embedder = ModelEmbedder(load(there[0]))
             require_same_inputs(embedder, self.manifest, self.place)
             self._embedder = embedder
         return self._embedder

@@ -27,8 +27,9 @@ class Quality(NamedTuple):
     """How good an approximate search is.
 
     Attributes:
-        recall: share of the 10 nearest that are found, without a filter; 1 where the search is exact.
-        queries: rows of the index with which it was measured, each without itself; 0 where it is exact.
+        recall: share of the 10 nearest that are found without a filter, by the kind of queries that finds
+            least of them, such as captions among pictures; 1 where the search is exact.
+        queries: vectors of rows with which it was measured, each without its own row; 0 where it is exact.
         probes: cells of the inverted file that a search looks into; 0 where it is exact.
         cells: of the inverted file; 0 where the search is exact.
     """

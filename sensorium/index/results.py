@@ -78,7 +78,7 @@ def quality_words(quality: Quality) -> str:
     short = f", below the {RECALL} asked for" if quality.recall < RECALL else ""
     return (
         f"approximate, recall@{NEIGHBOURS} {quality.recall:.3f}{short} (measured with "
-        f"{quality.queries} rows against exact search; {quality.probes} of {quality.cells:,} cells)"
+        f"{quality.queries} queries against exact search; {quality.probes} of {quality.cells:,} cells)"
     )
 
 

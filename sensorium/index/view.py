@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sensorium.data.column import Array
 from sensorium.errors import SensoriumError
-from sensorium.index.approximate import FOLDER, prepare
+from sensorium.index.approximate import FOLDER, QUERIES, Queries, prepare
 from sensorium.index.nearest import EXACT_BELOW, Allowed, Nearest, exact
 from sensorium.index.rows import key_text
 from sensorium.index.storage import VECTOR, Storage, stored_name
@@ -94,7 +94,7 @@ class View:
         cells = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
         there = np.flatnonzero(~np.asarray(cells.is_null()))
         flat = cells.flatten().to_numpy(zero_copy_only=False)  # without those that are missing
-        return flat.reshape(len(there), -1), there
+        return flat.reshape(len(there), self.storage.manifest.inputs[name].dim), there
 
     @cached_property
     def _by_address(self) -> tuple[Array, Array]:
@@ -108,6 +108,26 @@ class View:
     def _prepare(self, name: str) -> Nearest | None:
         if self.storage.count(VECTOR + name) >= EXACT_BELOW:
             folder = self._folder / FOLDER / quote(stored_name(name), safe="") if self._folder else None
-            return prepare(lambda: self.vectors(name), self.addresses, folder, self.version, self._say)
+            return prepare(
+                lambda: self.vectors(name),
+                lambda: self._queries(self.storage.manifest.inputs[name].space),
+                self.addresses,
+                folder,
+                self.version,
+                self._say,
+            )
         vectors, positions = self.vectors(name)
         return exact(vectors, positions, len(self)) if len(positions) else None
+
+    def _queries(self, space: str) -> list[Queries]:
+        """Some rows' vectors of every input of a space, to measure a search with."""
+        count = min(QUERIES, len(self))
+        positions = np.sort(np.random.default_rng(1).choice(len(self), count, replace=False))
+        names = [VECTOR + name for name in self.storage.manifest.spaces[space]]
+        found = []
+        for cells in self.storage.take(positions, names).values():
+            there = [place for place, cell in enumerate(cells) if cell is not None]
+            if there:
+                vectors = np.array([cells[place] for place in there], np.float32)
+                found.append(Queries(vectors, self.addresses[positions[there]]))
+        return found
