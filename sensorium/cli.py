@@ -304,7 +304,9 @@ def search(
     """Search an index by texts, pictures, sounds or rows, or look for duplicates and outliers in it."""
     from rich.console import Console
 
-    from sensorium.index.verbs import Request, open_index, query_parts, show, show_duplicates, show_outliers
+    from sensorium.index.build import open_index
+    from sensorium.index.search import Request
+    from sensorium.index.verbs import query_parts, show, show_duplicates, show_outliers
 
     given = {"text": [*([query] if query is not None else []), *(text or [])], "image": image or [],
              "audio": audio or [], "video": video or [], "row": row or []}  # fmt: skip

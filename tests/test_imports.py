@@ -24,7 +24,7 @@ STAGES = [
     {"yaml_file", "sections", "recipe", "model", "prepare", "encoded", "inference", "embedding", "calibration"},
     {"training"},
     {"evaluation", "predict", "draft", "check", "fitting"},
-    {"comparison"},
+    {"comparison", "index"},
     {"cli"},
 ]
 """A part imports from its own stage and from those before it."""

@@ -12,6 +12,7 @@ from sensorium.data.column import Array
 from sensorium.data.media import Limits
 from sensorium.data.table import Table
 from sensorium.errors import SensoriumError
+from sensorium.index.manifest import Manifest
 from sensorium.predict import Predictor
 
 SEARCHED = ("text", "image", "audio", "video")
@@ -130,3 +131,17 @@ def checked(vectors: dict[str, Array], rows: int) -> dict[str, Array]:
         lengths = np.linalg.norm(array, axis=1, keepdims=True)
         found[name] = np.divide(array, lengths, out=np.zeros_like(array), where=lengths > 1e-6)
     return found
+
+
+def require_same_model(embedder: Embedder, manifest: Manifest, place: str) -> None:
+    """An index is of one model.
+
+    Raises:
+        SensoriumError: when this is another.
+    """
+    if embedder.digest != manifest.model:
+        raise SensoriumError(
+            f"{place} is an index of another model ({manifest.model[:12]}, from "
+            f"{manifest.model_folder or 'no folder'}) than this one ({embedder.digest[:12]}): "
+            "give that model, or index the table anew with this one"
+        )

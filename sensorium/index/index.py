@@ -12,34 +12,24 @@ import pyarrow as pa
 
 from sensorium.data.table import Table, nearest_name, read_table
 from sensorium.errors import SensoriumError
-from sensorium.index.embedder import Embedder, ModelEmbedder
+from sensorium.index.embedder import Embedder, ModelEmbedder, require_same_model
 from sensorium.index.manifest import Manifest
 from sensorium.index.media import FOLDER as MEDIA_FOLDER
 from sensorium.index.media import Keeper, drop_copies
 from sensorium.index.query import parse_part
 from sensorium.index.results import Results
-from sensorium.index.rows import (
-    NUMBER,
-    check_keys,
-    describe,
-    key_text,
-    left_out,
-    records,
-    require_same_inputs,
-)
+from sensorium.index.rows import NUMBER, check_keys, key_text, left_out, records
 from sensorium.index.search import Request, answer, check_request
 from sensorium.index.storage import (
-    DATASET,
     DIGEST,
     Storage,
-    create_storage,
     is_remote,
     open_storage,
     quoted,
     stored_name,
 )
 from sensorium.index.view import View
-from sensorium.predict import Predictor, load
+from sensorium.predict import load
 
 MODEL = "model"
 """The folder of the model's copy, inside the index's own."""
@@ -241,7 +231,7 @@ class Index:
             if not there:
                 raise SensoriumError(f"{self.place}: the index's model is gone; give it with --model")
             embedder = ModelEmbedder(load(there[0]))
-            require_same_inputs(embedder, self.manifest, self.place)
+            require_same_model(embedder, self.manifest, self.place)
             self._embedder = embedder
         return self._embedder
 
@@ -250,7 +240,7 @@ class Index:
         table.require(
             [name for name in self.manifest.fields if name != NUMBER or self.manifest.key != [NUMBER]]
         )
-        _warn_of_left_out(table, self.manifest)
+        warn_of_left_out(table, self.manifest)
         return table
 
     def _refuse_known_keys(self, table: Table) -> None:
@@ -265,7 +255,7 @@ class Index:
     def _write(
         self, table: Table, keep_media: bool, write: Callable[[Iterator[pa.RecordBatch]], None]
     ) -> int:
-        keeper = _keeper(table, self.embedder(), self.folder, keep_media)
+        keeper = keeper_of(table, self.embedder(), self.folder, keep_media)
         first = (
             1 + max((key[0] for key in self.view.keys), default=-1) if self.manifest.key == [NUMBER] else 0
         )
@@ -274,107 +264,20 @@ class Index:
         return len(table)
 
 
-def build(
-    place: str | Path,
-    model: str | Path | Predictor | Embedder,
-    data: Any,
-    *,
-    key: Sequence[str] | None = None,
-    media_root: str | Path | None = None,
-    keep_media: bool = False,
-    say: Callable[[str], None] = lambda line: None,
-) -> Index:
-    """Makes an index of a table: it is there when all its rows are.
-
-    Args:
-        place: a new folder, or the URI of an object store such as s3://bucket/name.
-        model: whose vectors are searched; the index keeps a copy in its folder.
-        data: whatever `read_table` reads.
-        key: columns that name a row; default: the recipe's key; without one rows are numbered.
-        media_root: the folder that media paths start from; default: the table's own.
-        keep_media: copies the media into the index, so that it can be moved without them.
-        say: takes a line where something lasts.
+def keeper_of(table: Table, embedder: Embedder, folder: Path | None, keep_media: bool) -> Keeper:
+    """What refers to a table's media, and copies them where that is asked for.
 
     Raises:
-        SensoriumError: when there is something else at the place, or the table cannot be indexed.
-
-    Warns:
-        UserWarning: naming columns that are not kept.
+        SensoriumError: when copies are asked for where there is no folder.
     """
-    place = str(place)
-    embedder = _as_embedder(model)
-    table = read_table(data, media_root)
-    _refuse_what_is_there(place)
-    manifest, schema = describe(table, embedder, embedder.key if key is None else key)
-    check_keys(table, manifest.key)
-    _warn_of_left_out(table, manifest)
-    folder = None if is_remote(place) else Path(place)
-    if folder is not None:
-        embedder.save(folder / MODEL)
-    keeper = _keeper(table, embedder, folder, keep_media)
-    storage = create_storage(
-        place, schema, manifest, records(table, embedder, manifest, schema, keeper, first=0)
-    )
-    return Index(place, storage, embedder, say)
-
-
-def open_index(
-    place: str | Path,
-    model: str | Path | Predictor | Embedder | None = None,
-    *,
-    say: Callable[[str], None] = lambda line: None,
-) -> Index:
-    """Opens the newest version of an index.
-
-    Args:
-        place: its folder, or URI.
-        model: the one that it was built with; default: the index's copy of it.
-        say: takes a line where something lasts.
-
-    Raises:
-        SensoriumError: when there is no index, it is of a newer format, or of another model.
-    """
-    storage = open_storage(str(place))
-    embedder = None if model is None else _as_embedder(model)
-    if embedder is not None:
-        require_same_inputs(embedder, storage.manifest, str(place))
-    return Index(str(place), storage, embedder, say)
-
-
-def _as_embedder(model: str | Path | Predictor | Embedder) -> Embedder:
-    if isinstance(model, str | Path):
-        model = load(model)
-    return ModelEmbedder(model) if isinstance(model, Predictor) else model
-
-
-def _keeper(table: Table, embedder: Embedder, folder: Path | None, keep_media: bool) -> Keeper:
     if keep_media and folder is None:
         raise SensoriumError("copies of media are kept in a folder alone, not on an object store")
     copies = folder / MEDIA_FOLDER if keep_media and folder is not None else None
     return Keeper(table.media_root, embedder.limits, copies)
 
 
-def _refuse_what_is_there(place: str) -> None:
-    """An index, or a folder that holds anything but what a build that was stopped has left."""
-    folder = Path(place)
-    if is_remote(place) or not folder.exists():
-        return
-    if not folder.is_dir():
-        raise SensoriumError(f"{place} is a file; give a folder for the index")
-    if {one.name for one in folder.iterdir()} - {DATASET, MODEL, MEDIA_FOLDER}:
-        raise SensoriumError(
-            f"{place} is not empty; --update changes an index, and a new one needs a new folder"
-        )
-    try:
-        open_storage(place)
-    except SensoriumError:
-        return
-    raise SensoriumError(
-        f"{place} is an index already: --update adds rows and replaces those of the same key"
-    )
-
-
-def _warn_of_left_out(table: Table, manifest: Manifest) -> None:
+def warn_of_left_out(table: Table, manifest: Manifest) -> None:
+    """Warns of columns that the index does not keep, at the line that called what called this."""
     names = left_out(table, manifest)
     if names:
         listed = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")

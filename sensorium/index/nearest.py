@@ -112,8 +112,9 @@ class Nearest:
         parameters = faiss.SearchParametersIVF(nprobe=probes, **chosen)
         scores, positions = self._index.search(queries, k, params=parameters)
         wanted = min(k, allowed.count) if allowed else k
-        if (positions[:, wanted - 1 : wanted] < 0).any() and probes < self.quality.cells:
-            return self._search(queries, k, allowed, self.quality.cells)
+        short = np.flatnonzero(positions[:, max(0, wanted - 1)] < 0)
+        if wanted and len(short) and probes < self.quality.cells:
+            scores[short], positions[short] = self._search(queries[short], k, allowed, self.quality.cells)
         return scores, positions
 
 

@@ -101,8 +101,8 @@ def _groups(view: View, name: str, above: float) -> Iterator[Group]:
         root = _root(parent, one)
         members.setdefault(root, set()).update((one, other))
         scores_of.setdefault(root, []).append(score)
-    for root, positions in members.items():
-        yield Group(name, sorted(positions), min(scores_of[root]), max(scores_of[root]))
+    for root, rows in members.items():
+        yield Group(name, sorted(rows), min(scores_of[root]), max(scores_of[root]))
 
 
 def _root(parent: dict[int, int], item: int) -> int:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sensorium.data.audio import AudioColumn, AudioConfig
 from sensorium.data.image import thumbnail
@@ -119,7 +120,7 @@ def _sound(source: Source) -> Preview:
     return preview("audio", None, cells.values[0], cells.mask[0], column)
 
 
-SHOWN: dict[str, Any] = {"image": _picture, "video": _film, "audio": _sound}
+SHOWN: dict[str, Callable[[Source], Preview]] = {"image": _picture, "video": _film, "audio": _sound}
 """By type of column."""
 
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from sensorium.data.column import Array
 from sensorium.data.table import Table
-from sensorium.errors import SensoriumError, TableError
+from sensorium.errors import TableError
 from sensorium.index.embedder import Embedder, checked
 from sensorium.index.manifest import IndexedInput, Manifest
 from sensorium.index.media import Keeper
@@ -177,17 +177,3 @@ def _field(part: Table, name: str, kind: pa.DataType) -> pa.Array:
 def _vectors(array: Array) -> pa.Array:
     flat = pa.array(array.astype(np.float16).ravel(), pa.float16())
     return pa.FixedSizeListArray.from_arrays(flat, array.shape[1], mask=pa.array(~array.any(axis=1)))
-
-
-def require_same_inputs(embedder: Embedder, manifest: Manifest, place: str) -> None:
-    """An index is of one model.
-
-    Raises:
-        SensoriumError: when this is another.
-    """
-    if embedder.digest != manifest.model:
-        raise SensoriumError(
-            f"{place} is an index of another model ({manifest.model[:12]}, from "
-            f"{manifest.model_folder or 'no folder'}) than this one ({embedder.digest[:12]}): "
-            "give that model, or index the table anew with this one"
-        )

@@ -186,7 +186,11 @@ def _first(ranking: Ranking, k: int) -> Ranking:
 
 
 def _taken(ranking: Ranking, places: Sequence[int]) -> Ranking:
-    return Ranking(*([column[place] for place in places] for column in ranking))
+    return Ranking(
+        [ranking.positions[place] for place in places],
+        [ranking.scores[place] for place in places],
+        [ranking.inputs[place] for place in places],
+    )
 
 
 def _searched(request: Request, manifest: Any, space: str) -> list[str]:

@@ -86,7 +86,7 @@ class Storage:
             found = self._dataset.to_table(columns=[], filter=condition, with_row_address=True)
         except (ValueError, OSError) as error:
             raise SensoriumError(self._condition_words(condition, str(error))) from None
-        return found.column("_rowaddr").to_numpy().astype(np.int64)
+        return _addresses(found)
 
     def match(self, text: str, limit: int, condition: str | None) -> tuple[Array, Array]:
         """Full text: `_rowaddr` and BM25 scores of the rows that hold words of a text, the best first.
@@ -106,7 +106,7 @@ class Storage:
             columns=["_score"], full_text_query=query, filter=condition, prefilter=True, limit=limit,
             with_row_address=True,
         )  # fmt: skip
-        return found.column("_rowaddr").to_numpy().astype(np.int64), found.column("_score").to_numpy()
+        return _addresses(found), found.column("_score").to_numpy()
 
     def add(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Adds rows whose keys are new, in one version.
@@ -283,6 +283,11 @@ def _manifest(dataset: Any, place: str) -> Manifest:
 
 def _uri(place: str) -> str:
     return f"{place.rstrip('/')}/{DATASET}" if is_remote(place) else str(Path(place) / DATASET)
+
+
+def _addresses(rows: pa.Table) -> Array:
+    addresses: Array = rows.column("_rowaddr").to_numpy().astype(np.int64)
+    return addresses
 
 
 def _first_line(error: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from sensorium.evaluation.words import count
-from sensorium.index.index import Index, build, open_index
+from sensorium.index.build import build_index, open_index
+from sensorium.index.index import Index
 from sensorium.index.media import export
 from sensorium.index.neighbours import duplicates, outliers
 from sensorium.index.page import write_page
@@ -54,7 +55,7 @@ def build_or_update(
             index = open_index(place, run, say=say)
             rows = index.update(data, media_root, keep_media)
         else:
-            index = build(
+            index = build_index(
                 place, run, data, key=key or None, media_root=media_root, keep_media=keep_media, say=say
             )
             rows = len(index)
@@ -83,7 +84,7 @@ def change(place: str, *, delete: Sequence[str], where: str | None, compact: boo
         say(f"{place} is compact; versions of the last hour stay for those who read them")
 
 
-def query_parts(given: dict[str, Sequence[str]], minus: Sequence[str]) -> list[Part]:
+def query_parts(given: Mapping[str, Sequence[str]], minus: Sequence[str]) -> list[Part]:
     """What is looked for, as the options gave it."""
     parts = [parse_part(kind, one) for kind, words in given.items() for one in words]
     return parts + [parse_part("text", one, sign=-1.0) for one in minus]

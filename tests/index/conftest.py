@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sensorium.index import Index, build
+from sensorium.index import Index, build_index
 from tests.index.colours import Colours, picture
 
 ROWS: dict[str, list[Any]] = {
@@ -31,4 +31,4 @@ def media(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path, media: Path) -> Index:
-    return build(tmp_path / "idx", Colours(["id"]), ROWS, media_root=media)
+    return build_index(tmp_path / "idx", Colours(["id"]), ROWS, media_root=media)

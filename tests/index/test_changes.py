@@ -16,7 +16,7 @@ import pytest
 from sensorium.data.media import Limits
 from sensorium.data.table import Table
 from sensorium.errors import SensoriumError, TableError
-from sensorium.index import Index, build, open_index
+from sensorium.index import Index, build_index, open_index
 from sensorium.index.embedder import EmbeddedInput
 from sensorium.index.storage import open_storage
 from tests import made
@@ -61,7 +61,7 @@ def held(index: Index) -> dict[str, tuple[str, float]]:
 def test_random_changes_against_a_dict(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     truth = {f"k{one}": float(generator.uniform(-3, 3)) for one in range(20)}
-    index = build(tmp_path / "idx", Numbers(["id"]), rows(truth))
+    index = build_index(tmp_path / "idx", Numbers(["id"]), rows(truth))
     for step in range(24):
         some = {f"k{one}": float(generator.uniform(-3, 3)) for one in generator.choice(60, 5, replace=False)}
         if step % 4 == 0:
@@ -118,7 +118,7 @@ def test_deleting_by_key_and_by_condition(index: Index) -> None:
 
 
 def test_rows_without_a_key_are_numbered(tmp_path: Path) -> None:
-    index = build(tmp_path / "idx", Numbers([]), {"number": ["0.1", "0.2"]})
+    index = build_index(tmp_path / "idx", Numbers([]), {"number": ["0.1", "0.2"]})
     index.add({"number": ["0.3"]})
     index.delete(["0"])
     index.add({"number": ["0.4"]})
@@ -129,7 +129,7 @@ def test_rows_without_a_key_are_numbered(tmp_path: Path) -> None:
 
 def test_keys_of_two_columns_and_odd_names(tmp_path: Path) -> None:
     table = {"a.b": ["x", "x"], "价 格`": [1, 2], "number": ["0.1", "0.2"]}
-    index = build(tmp_path / "idx", Numbers(["a.b", "价 格`"]), table)
+    index = build_index(tmp_path / "idx", Numbers(["a.b", "价 格`"]), table)
     index.update({"a.b": ["x"], "价 格`": [2], "number": ["0.9"]})
     assert index.delete(["x,1"]) == 1
     assert index.search("0.9", k=1).hits[0].key == {"a.b": "x", "价 格`": 2}
@@ -177,11 +177,11 @@ def test_a_model_that_fails_half_way_adds_nothing(index: Index, monkeypatch: pyt
 
 def test_what_is_there_is_not_written_over(index: Index, tmp_path: Path) -> None:
     with pytest.raises(SensoriumError, match="is an index already: --update adds rows"):
-        build(tmp_path / "idx", Colours(["id"]), ROWS)
+        build_index(tmp_path / "idx", Colours(["id"]), ROWS)
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "diary.txt").write_text("mine")
     with pytest.raises(SensoriumError, match="is not empty"):
-        build(tmp_path / "mine", Colours(["id"]), ROWS)
+        build_index(tmp_path / "mine", Colours(["id"]), ROWS)
     with pytest.raises(SensoriumError, match=r"mine is not an index of sensorium: it holds no rows.lance"):
         open_index(tmp_path / "mine")
 
@@ -194,7 +194,7 @@ def test_columns_that_are_not_kept_are_named(index: Index) -> None:
 
 def test_media_of_bytes_are_kept_where_asked_for(tmp_path: Path) -> None:
     table = {"id": ["a", "b"], "photo": [picture(255, 0, 0), picture(0, 255, 0)], "words": [None, None]}
-    index = build(tmp_path / "idx", Colours(["id"]), table, keep_media=True)
+    index = build_index(tmp_path / "idx", Colours(["id"]), table, keep_media=True)
     copy = index.search("red", k=1).hits[0].media["photo"]
     assert copy is not None
     assert Path(copy).read_bytes() == table["photo"][0]
@@ -202,7 +202,7 @@ def test_media_of_bytes_are_kept_where_asked_for(tmp_path: Path) -> None:
     index.compact()
     assert not Path(copy).exists()
     assert len(list((tmp_path / "idx" / "media").iterdir())) == 1
-    plain = build(tmp_path / "plain", Colours(["id"]), table)
+    plain = build_index(tmp_path / "plain", Colours(["id"]), table)
     assert plain.search("red", k=1).hits[0].media == {"photo": None}
 
 
@@ -221,7 +221,7 @@ for step in range(1000):
 def test_killed_while_writing(tmp_path: Path, milliseconds: int) -> None:
     """Every version is of one step: all rows have its number, and the vectors that go with it."""
     place = tmp_path / "idx"
-    build(place, Numbers(["id"]), rows({f"k{one}": 0.0 for one in range(40)}))
+    build_index(place, Numbers(["id"]), rows({f"k{one}": 0.0 for one in range(40)}))
     environment = made.environment() | {"PYTHONPATH": os.pathsep.join(sys.path)}
     with subprocess.Popen(
         [sys.executable, "-c", WRITER, str(place)], stdout=subprocess.PIPE, text=True, env=environment
@@ -243,7 +243,7 @@ def test_killed_while_writing(tmp_path: Path, milliseconds: int) -> None:
 def test_a_build_that_was_killed_can_be_made_again(tmp_path: Path) -> None:
     (tmp_path / "idx" / "rows.lance" / "data").mkdir(parents=True)
     (tmp_path / "idx" / "rows.lance" / "data" / "part.lance").write_bytes(b"cut")
-    index = build(tmp_path / "idx", Numbers(["id"]), rows({"a": 0.5}))
+    index = build_index(tmp_path / "idx", Numbers(["id"]), rows({"a": 0.5}))
     assert len(index) == 1
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sensorium.errors import SensoriumError
-from sensorium.index import Index, build, open_index
+from sensorium.index import Index, build_index, open_index
 from sensorium.index.nearest import Allowed, exact
 from sensorium.index.query import Part, parse_part
 from sensorium.index.ranks import fuse
@@ -92,7 +92,7 @@ def test_reciprocal_ranks_by_hand() -> None:
 
 
 def test_inputs_that_share_no_space_are_fused_by_rank(tmp_path: Path, media: Path) -> None:
-    apart = build(tmp_path / "apart", Colours(["id"], shared=False), ROWS, media_root=media)
+    apart = build_index(tmp_path / "apart", Colours(["id"], shared=False), ROWS, media_root=media)
     assert keys(apart.search("grass", k=1)) == ["b"]
     found = apart.search("grass", image=str(media / "green.png"), k=1)
     assert (keys(found), found.hits[0].score) == (["b"], pytest.approx(2 / 61))
