@@ -97,7 +97,9 @@ def _directions(subject: Subject, name: str, head: SimilarityHead) -> list[Direc
     return found
 
 
-def _direction(subject: Subject, name: str, sides: tuple[int, int], real: Array, ranks: Ranks) -> Direction:
+def _direction(
+    subject: Subject, name: str, sides: tuple[int, int], real: Array, ranks: Ranks
+) -> Direction:
     """Of the rows that have both sides; sides: positions of query and item in `between`."""
     identities = subject.collected.targets[name].values[:, sides]
     asked = real[different(identities[real, 0])[0]]  # equal questions have equal answers

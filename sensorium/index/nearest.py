@@ -16,7 +16,9 @@ from sensorium.data.column import Array
 from sensorium.errors import require
 
 EXACT_BELOW = 50_000
-"""Vectors. Fewer are compared one by one, and so are as few that a filter leaves."""
+"""Vectors. Fewer are compared one by one."""
+FILTERED_EXACT_BELOW = 10_000
+"""Rows that a filter leaves. Fewer are compared one by one, in an index of any size."""
 
 NEIGHBOURS = 10
 RECALL = 0.99
@@ -98,7 +100,7 @@ class Nearest:
         probes, cells = self.quality.probes, self.quality.cells
         if allowed is None or not cells:
             return probes
-        if allowed.count < EXACT_BELOW:
+        if allowed.count < FILTERED_EXACT_BELOW:
             return cells
         return min(cells, -(-probes * self._total // allowed.count))
 

@@ -69,6 +69,28 @@ class View:
             self._nearest[name] = self._prepare(name)
         return self._nearest[name]
 
+    def neighbours(
+        self, name: str, vectors: Array, k: int, where: str | None = None
+    ) -> tuple[list[list[tuple[Any, ...]]], Array]:
+        """Keys of the rows whose vectors are most alike, for programs that have vectors of their own.
+
+        Args:
+            name: input whose vectors are searched.
+            vectors: `(Q, E)` float32, of unit length.
+            k: rows for each.
+            where: a condition in SQL; it is looked up once and remembered.
+
+        Returns:
+            For each vector up to k keys, the nearest first, and cosines `(Q, k)`; -inf where there are fewer.
+        """
+        nearest = self.nearest(name)
+        if nearest is None:
+            return [[] for _ in vectors], np.full((len(vectors), k), -np.inf, np.float32)
+        scores, positions = nearest.search(vectors, k, self.allowed(where) if where is not None else None)
+        keys = self.keys
+        found = [[keys[one] for one in row if one >= 0] for row in positions.tolist()]
+        return found, np.where(positions < 0, -np.inf, scores)
+
     def allowed(self, condition: str) -> Allowed:
         """The rows for which a condition in SQL holds.
 
