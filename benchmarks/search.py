@@ -35,8 +35,8 @@ SENSORIUM = "Sensorium, with keys"
 WHERE = "half = 1"
 _BLOCK = 50_000
 
-Answer = Callable[[Array], Array]
-"""Queries `(Q, E)` → rows `(Q, 10)`."""
+Answer = Callable[[Array], Any]
+"""Queries `(Q, E)` → rows `(Q, 10)`, or the keys of each query's rows."""
 
 
 class Way(NamedTuple):
@@ -96,7 +96,6 @@ def measured(
     nearest = index.view.nearest("vector")
     assert nearest is not None  # noqa: S101 - every row has a vector
     quality = nearest.quality
-    # Keys are texts; here they are numbers, which is how recall is counted.
     plain = {
         BASE: faiss_file(vectors, quality.probes or 64),
         SENSORIUM: Way(partial(by_index, index, None), built),
@@ -176,9 +175,12 @@ def exact(vectors: Array, queries: Array, allowed: Array | None) -> Array:
     return rows
 
 
-def recall(found: Array, truth: Array) -> float:
-    """Share of the nearest that was found."""
-    return float(np.mean([len({*a} & {*b}) / K for a, b in zip(found.tolist(), truth.tolist(), strict=True)]))
+def recall(found: Any, truth: Array) -> float:
+    """Share of the nearest that was found; a key is its row's number."""
+    rows = (
+        found.tolist() if isinstance(found, np.ndarray) else [[int(key) for (key,) in keys] for keys in found]
+    )
+    return float(np.mean([len({*a} & {*b}) / K for a, b in zip(rows, truth.tolist(), strict=True)]))
 
 
 def timed(answer: Answer, queries: Array, batch: int) -> Cost:
@@ -186,10 +188,9 @@ def timed(answer: Answer, queries: Array, batch: int) -> Cost:
     return cost(lambda: [answer(queries[start : start + batch]) for start in range(0, len(queries), batch)])
 
 
-def by_index(index: Index, where: str | None, queries: Array) -> Array:
+def by_index(index: Index, where: str | None, queries: Array) -> list[list[tuple[Any, ...]]]:
     """Through the index, which answers with keys."""
-    keys, _ = index.view.neighbours("vector", queries, K, where)
-    return np.array([[int(key[0]) for key in row] for row in keys])
+    return index.view.neighbours("vector", queries, K, where)[0]
 
 
 def faiss_file(vectors: Array, probes: int, selector: Any = None) -> Way:

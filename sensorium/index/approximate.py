@@ -85,7 +85,6 @@ def _built(vectors: Array, addresses: Array) -> Any:
     index = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatIP(dim), dim, cells, faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT
     )
-    index.cp.seed = 0
     rows = np.sort(
         np.random.default_rng(0).choice(len(vectors), min(len(vectors), _SAMPLED * cells), replace=False)
     )

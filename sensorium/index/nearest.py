@@ -106,16 +106,16 @@ class Nearest:
 
     def _search(self, queries: Array, k: int, allowed: Allowed | None, probes: int) -> tuple[Array, Array]:
         faiss = require("faiss", "search")
+        chosen = {"sel": allowed.selector} if allowed is not None else {}
         if not self.quality.cells:
-            parameters = faiss.SearchParameters(sel=allowed.selector) if allowed else None
+            parameters = faiss.SearchParameters(**chosen) if chosen else None
             scores, positions = self._index.search(queries, k, params=parameters)
             return scores, positions
-        chosen = {"sel": allowed.selector} if allowed else {}
         parameters = faiss.SearchParametersIVF(nprobe=probes, **chosen)
         scores, positions = self._index.search(queries, k, params=parameters)
-        wanted = min(k, allowed.count) if allowed else k
-        short = np.flatnonzero(positions[:, max(0, wanted - 1)] < 0)
-        if wanted and len(short) and probes < self.quality.cells:
+        wanted = k if allowed is None else min(k, allowed.count)
+        if probes < self.quality.cells and wanted and positions[:, wanted - 1].min() < 0:
+            short = np.flatnonzero(positions[:, wanted - 1] < 0)
             scores[short], positions[short] = self._search(queries[short], k, allowed, self.quality.cells)
         return scores, positions
 

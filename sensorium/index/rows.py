@@ -169,8 +169,9 @@ def _field(part: Table, name: str, kind: pa.DataType) -> pa.Array:
     try:
         return cells.cast(kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        held = str(cells.type).removeprefix("large_")
         raise TableError(
-            f"{part.source}, column {name!r}: holds {cells.type}, and the index {kind}: give such cells"
+            f"{part.source}, column {name!r}: holds {held}, and the index {kind}: give such cells"
         ) from None
 
 

@@ -89,7 +89,8 @@ class View:
         scores, positions = nearest.search(vectors, k, self.allowed(where) if where is not None else None)
         keys = self.keys
         found = [[keys[one] for one in row if one >= 0] for row in positions.tolist()]
-        return found, np.where(positions < 0, -np.inf, scores)
+        scores[positions < 0] = -np.inf
+        return found, scores
 
     def allowed(self, condition: str) -> Allowed:
         """The rows for which a condition in SQL holds.
