@@ -19,16 +19,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import faiss
 import numpy as np
 
 from benchmarks.common import Cost, circumstances, cost, in_turns, parser, rates, report, spread
 from sensorium.data.column import Array
 from sensorium.data.media import Limits
 from sensorium.data.table import Table
+from sensorium.errors import require
 from sensorium.index import Index, build_index
 from sensorium.index.embedder import EmbeddedInput
 
+faiss: Any = require("faiss", "search")
 DIM, CLUSTERS, K = 384, 1000, 10
 BASE = "faiss, inverted file, fp16"
 SENSORIUM = "Sensorium, with keys"
@@ -52,10 +53,10 @@ class Made:
     folder: Path | None = None
     limits = Limits()
     digest = "0" * 64
-    key = ("id",)
 
     def __init__(self, vectors: Array) -> None:
         self.vectors = vectors
+        self.key = ["id"]
         self.inputs = {"vector": EmbeddedInput("text", "id", "vector")}
 
     def embed(self, table: Table) -> dict[str, Array]:
@@ -207,7 +208,7 @@ def faiss_file(vectors: Array, probes: int, selector: Any = None) -> Way:
 
 def others(vectors: Array) -> dict[str, Way]:
     """Exact search, and graphs (HNSW: Malkov & Yashunin 2016, arXiv:1603.09320)."""
-    from usearch.index import Index as Graph
+    usearch: Any = require("usearch.index", "test")
 
     start = time.process_time()
     flat = faiss.IndexFlatIP(DIM)
@@ -221,7 +222,7 @@ def others(vectors: Array) -> dict[str, Way]:
     ways["faiss, graph, fp16"] = Way(lambda asked: graph.search(asked, K)[1], time.process_time() - start)
     for kind, reach in (("bf16", 128), ("i8", 256)):
         start = time.process_time()
-        other = Graph(ndim=DIM, metric="ip", dtype=kind, connectivity=16, expansion_add=128)
+        other = usearch.Index(ndim=DIM, metric="ip", dtype=kind, connectivity=16, expansion_add=128)
         other.expansion_search = reach
         other.add(np.arange(len(vectors)), vectors.astype(np.float32), threads=1)
         ways[f"usearch, graph, {kind}"] = Way(partial(by_graph, other), time.process_time() - start)
