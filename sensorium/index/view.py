@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from sensorium.data.column import Array
 from sensorium.errors import SensoriumError
-from sensorium.index.approximate import FOLDER, QUERIES, Queries, prepare
+from sensorium.index.approximate import FOLDER, QUERIES, Queries, held, prepare
 from sensorium.index.nearest import EXACT_BELOW, Allowed, Nearest, exact
 from sensorium.index.rows import key_text
 from sensorium.index.storage import VECTOR, Storage, stored_name
@@ -144,8 +144,7 @@ class View:
 
     def _queries(self, space: str) -> list[Queries]:
         """Some rows' vectors of every input of a space, to measure a search with."""
-        count = min(QUERIES, len(self))
-        positions = np.sort(np.random.default_rng(1).choice(len(self), count, replace=False))
+        positions = held(self.addresses, QUERIES)
         names = [VECTOR + name for name in self.storage.manifest.spaces[space]]
         found = []
         for cells in self.storage.take(positions, names).values():
