@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sensorium.embedding import embed
     from sensorium.errors import CellError, MissingPackage, RecipeError, SensoriumError, TableError
     from sensorium.fitting import fit
+    from sensorium.index.build import build_index, open_index
     from sensorium.predict import Predictor, load
     from sensorium.recipe import Recipe, read_recipe
 
@@ -21,7 +22,9 @@ __version__ = "0.1.0"
 _HOME = {
     "compare": "sensorium.comparison.compare",
     "embed": "sensorium.embedding",
+    "build_index": "sensorium.index.build",
     "fit": "sensorium.fitting",
+    "open_index": "sensorium.index.build",
     "load": "sensorium.predict",
     "Predictor": "sensorium.predict",
     "Recipe": "sensorium.recipe",
@@ -45,10 +48,12 @@ __all__ = [
     "Table",
     "TableError",
     "__version__",
+    "build_index",
     "compare",
     "embed",
     "fit",
     "load",
+    "open_index",
     "read_recipe",
     "read_table",
 ]

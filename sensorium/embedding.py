@@ -14,7 +14,6 @@ import pyarrow.csv
 import torch
 
 from sensorium.data.cache import Cache
-from sensorium.folders import default_folder
 from sensorium.data.feature_table import FeatureTable
 from sensorium.data.loader import BoundColumn, Loader
 from sensorium.data.media import Media
@@ -23,6 +22,7 @@ from sensorium.data.write import check_writable, write_parts
 from sensorium.encoders import ENCODERS
 from sensorium.errors import RecipeError, TableError, require
 from sensorium.features import Extraction, Say
+from sensorium.folders import default_folder
 from sensorium.predict import load
 from sensorium.prepare import bind_columns, open_cache
 from sensorium.recipe import read_recipe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 from sensorium.cli import main
 from sensorium.fitting import train_recipe
+from sensorium.index import build_index, open_index
 from sensorium.predict import Predictor, load
 from sensorium.recipe import parse_recipe, read_recipe
 from sensorium.training.progress import Silent
@@ -22,6 +24,7 @@ from tests import made
 from tests.bad_inputs import cells
 from tests.bad_inputs.case import ROWS, Case, make_folder, matches
 from tests.bad_inputs.cells import BAD, ODD, Cell
+from tests.bad_inputs.indexes import INDEXES, nothing
 from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
 from tests.bad_inputs.tables import ODD as ODD_TABLES
@@ -189,10 +192,30 @@ def test_a_bad_run_or_model_is_one_line(
     assert not (here / "hacked").exists()
 
 
+@pytest.fixture(scope="module")
+def indexed(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The finished run and an index of its table."""
+    folder = tmp_path_factory.mktemp("indexed")
+    shutil.copytree(finished, folder, dirs_exist_ok=True)
+    build_index(folder / "idx", folder / "runs/simple", folder / "table.csv")
+    return folder
+
+
+@pytest.mark.parametrize("case", INDEXES, ids=title)
+def test_a_bad_index_or_query_is_one_line(
+    indexed: Path, here: Path, capsys: pytest.CaptureFixture[str], case: Case
+) -> None:
+    shutil.copytree(indexed, here, dirs_exist_ok=True)
+    case.spoil(here)
+    expect(case, capsys)
+    if (here / "idx/rows.lance").exists() and case.spoil is nothing:
+        assert len(open_index("idx")) == ROWS
+
+
 def expect(case: Case, capsys: pytest.CaptureFixture[str]) -> None:
     """Runs the command of a case; its user must read the line, and where it is refused no other error."""
     with pytest.raises(SystemExit) as caught:
-        main(case.command.split())
+        main(shlex.split(case.command))
     captured = capsys.readouterr()
     assert "Traceback" not in captured.out + captured.err
     assert caught.value.code == case.code, captured.err

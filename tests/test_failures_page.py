@@ -9,13 +9,14 @@ import pytest
 
 from tests import test_full_disk
 from tests.bad_inputs.cells import BAD
+from tests.bad_inputs.indexes import INDEXES
 from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
 from tests.bad_inputs.tables import TABLES
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SEEN = {
-    *(case.says for case in (*BAD, *RECIPES, *TABLES, *RUNS)),
+    *(case.says for case in (*BAD, *RECIPES, *TABLES, *RUNS, *INDEXES)),
     test_full_disk.CHECKPOINT,
     test_full_disk.READ_ONLY,
 }

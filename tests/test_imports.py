@@ -45,7 +45,7 @@ STAGES = [
         "fitting",
         "ladder",
     },
-    {"comparison"},
+    {"comparison", "index"},
     {"cli"},
 ]
 """A part imports from its own stage and from those before it."""

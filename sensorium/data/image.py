@@ -199,6 +199,17 @@ def fit(picture: Image.Image, fitting: Fitting) -> Array:
     return np.ascontiguousarray(np.asarray(scaled).transpose(2, 0, 1))
 
 
+def thumbnail(source: Source, side: int) -> Image.Image:
+    """A picture in RGB with its proportions kept, the longer side at most `side` pixels.
+
+    Raises:
+        CellError: as `ImageColumn.decode` does.
+    """
+    picture = _read(source, side, side, "pad")
+    picture.thumbnail((side, side))
+    return picture
+
+
 def check_pixels(width: int, height: int, limits: Limits) -> None:
     """Refuses a picture by its header's size.
 

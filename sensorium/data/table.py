@@ -200,7 +200,7 @@ class Table:
         """Raises TableError, naming the nearest name that exists, when a column is not there."""
         for name in names:
             if name not in self._positions:
-                near = _nearest(name, self.names)
+                near = nearest_name(name, self.names)
                 advice = f"did you mean {near!r}?" if near else f"it has {_listed(self.names)}"
                 if len(self.names) == 1 and name in re.split(r"[;\t|]", self.names[0]):
                     advice = (
@@ -348,7 +348,8 @@ def _update(total: hashlib.blake2b, *parts: bytes) -> None:
         total.update(part)
 
 
-def _nearest(name: str, names: Sequence[str]) -> str | None:
+def nearest_name(name: str, names: Sequence[str]) -> str | None:
+    """The name most like another, whatever the case of letters; None where none is near."""
     folded = {one.casefold(): one for one in reversed(names)}
     near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.6)
     return folded[near[0]] if near else None

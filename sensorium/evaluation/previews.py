@@ -54,10 +54,15 @@ def _text(cell: Any, values: Array, mask: Array, column: Any) -> Preview:
     return Preview("text", text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…")
 
 
-def _picture(cell: Any, values: Array, mask: Array, column: Any) -> Preview:
+def as_picture(picture: Image.Image) -> Preview:
+    """An RGB picture as it is, without making it smaller."""
     content = io.BytesIO()
-    _image(values).save(content, "JPEG", quality=85)
+    picture.save(content, "JPEG", quality=85)
     return Preview("picture", _data_uri("image/jpeg", content.getvalue()))
+
+
+def _picture(cell: Any, values: Array, mask: Array, column: Any) -> Preview:
+    return as_picture(_image(values))
 
 
 def _film(cell: Any, values: Array, mask: Array, column: Any) -> Preview:

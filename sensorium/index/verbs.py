@@ -1,0 +1,180 @@
+"""What `sensorium index` and `sensorium search` do."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from sensorium.evaluation.words import count
+from sensorium.index.build import build_index, open_index
+from sensorium.index.index import Index
+from sensorium.index.media import export
+from sensorium.index.neighbours import duplicates, outliers
+from sensorium.index.page import write_page
+from sensorium.index.query import Part, parse_part
+from sensorium.index.results import Results
+from sensorium.index.search import Ranking, Request, hits
+from sensorium.index.terminal import duplicates_title, print_groups, print_hits, print_results
+
+Say = Callable[[str], None]
+
+
+def build_or_update(
+    place: str,
+    run: Path,
+    data: Path,
+    *,
+    key: Sequence[str],
+    media_root: Path | None,
+    keep_media: bool,
+    update: bool,
+    say: Say,
+) -> None:
+    """Makes an index of a table, or adds a table to one.
+
+    Args:
+        place: of the index.
+        run: runs/NAME, or a saved model.
+        data: the table.
+        key: columns that name a row; none: the recipe's.
+        media_root: the folder that media paths start from.
+        keep_media: copies the media into the index.
+        update: adds the rows to an index, in place of those of the same key.
+        say: takes what the user should know.
+    """
+    with _warnings_said(say):
+        if update:
+            index = open_index(place, run, say=say)
+            rows = index.update(data, media_root, keep_media)
+        else:
+            index = build_index(
+                place, run, data, key=key or None, media_root=media_root, keep_media=keep_media, say=say
+            )
+            rows = len(index)
+        index.prepare()
+    say(
+        f"{count(rows, 'row')} written; {place} has {count(len(index), 'row')}; "
+        f"next: sensorium search {place} …"
+    )
+
+
+def change(place: str, *, delete: Sequence[str], where: str | None, compact: bool, say: Say) -> None:
+    """Deletes rows of an index, and makes it smaller.
+
+    Args:
+        place: of the index.
+        delete: keys.
+        where: a condition in SQL.
+        compact: afterwards, joins what is small and drops what is old.
+        say: takes what was done.
+    """
+    index = open_index(place, say=say)
+    if delete or where:
+        say(f"{count(index.delete(delete, where), 'row')} deleted; {place} has {count(len(index), 'row')}")
+    if compact:
+        index.compact()
+        say(f"{place} is compact; versions of the last hour stay for those who read them")
+
+
+def query_parts(given: Mapping[str, Sequence[str]], minus: Sequence[str]) -> list[Part]:
+    """What is looked for, as the options gave it."""
+    parts = [parse_part(kind, one) for kind, words in given.items() for one in words]
+    return parts + [parse_part("text", one, sign=-1.0) for one in minus]
+
+
+def show(
+    index: Index, request: Request, console: Console, as_json: bool, page: Path | None, copies: Path | None
+) -> None:
+    """Searches, and shows what was found.
+
+    Args:
+        index: opened.
+        request: what is asked.
+        console: the terminal.
+        as_json: writes JSON in place of a table.
+        page: also written.
+        copies: folder that the media of what was found are copied to.
+    """
+    with _warnings_said(lambda line: console.print(Text(line))):
+        results = index.ask(request)
+    if copies is not None:
+        _export(results, copies)
+    if page is not None:
+        write_page(results, request.parts, page)
+    if as_json:
+        _print_json(results.as_dict())
+        return
+    print_results(results, console)
+    if page is not None:
+        console.print(Text(f"wrote {page}"))
+
+
+def show_duplicates(
+    index: Index, inputs: Sequence[str], above: float, console: Console, as_json: bool
+) -> None:
+    """Shows groups of rows that are nearly the same."""
+    view = index.view
+    groups = duplicates(view, inputs, above)
+    content = [
+        {
+            "input": group.input,
+            "keys": [list(view.keys[one]) for one in group.positions],
+            "least": group.least,
+            "most": group.most,
+        }
+        for group in groups
+    ]
+    if as_json:
+        _print_json({"above": above, "rows": len(view), "groups": content})
+        return
+    print_groups(groups, view, duplicates_title(len(groups), above, len(view)), console)
+
+
+def show_outliers(index: Index, inputs: Sequence[str], k: int, console: Console, as_json: bool) -> None:
+    """Shows the rows that are furthest from all others."""
+    view = index.view
+    found = outliers(view, inputs, k)
+    lists = {
+        name: hits(
+            Ranking([one.position for one in some], [one.distance for one in some], [[name] for _ in some]),
+            view,
+            index.folder,
+        )
+        for name, some in found.items()
+    }
+    if as_json:
+        _print_json({name: [asdict(hit) for hit in some] for name, some in lists.items()})
+        return
+    for name, some in lists.items():
+        title = f"{name}: the rows furthest from their neighbours (mean of 1 - cosine to the nearest 10)"
+        print_hits(some, "distance", title, console)
+
+
+def _export(results: Results, folder: Path) -> None:
+    for hit in results.hits:
+        for name, path in hit.media.items():
+            if path is not None:
+                hit.media[name] = str(export(Path(path), folder, f"{hit.rank:03}-{name}"))
+
+
+def _print_json(content: Any) -> None:
+    print(json.dumps(content, indent=2, ensure_ascii=False, default=str))  # noqa: T201 - it is the output
+
+
+@contextmanager
+def _warnings_said(say: Say) -> Iterator[None]:
+    """Says what Python would warn of, on a line without the place in the source."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):
+            say(str(warning.message))
