@@ -20,8 +20,8 @@ from sensorium.errors import MissingPackage, RecipeError, SensoriumError
 from sensorium.evaluation.evaluate import plain
 from sensorium.evaluation.ladder import LadderRecord, Step, step_sentence
 from sensorium.evaluation.metrics import Interval, affordable_resamples, bootstrap
-from sensorium.evaluation.metrics import Rows as DrawnRows
 from sensorium.features import use_features
+from sensorium.heads.head import Rows as DrawnRows
 from sensorium.inference import Collected, collect
 from sensorium.model import Model
 from sensorium.predict import load

@@ -205,7 +205,7 @@ def thumbnail(source: Source, side: int) -> Image.Image:
     Raises:
         CellError: as `ImageColumn.decode` does.
     """
-    picture = _read(source, side, side, "pad")
+    picture = _read(source, Fitting(side, side, "pad"))
     picture.thumbnail((side, side))
     return picture
 
