@@ -19,6 +19,7 @@ BLOCKS = (
     "layers",  # ModernBERT, Qwen3, ViT, AST, the encoder of Whisper
     "model.layer",  # DINOv3
     "encoder.stages.*.layers",  # ResNet, ConvNeXt
+    "stages.*.layers",  # DINOv3's ConvNeXt
     "audio_encoder.layers.*.blocks",  # CLAP
     "blocks",  # EfficientNet-Lite
 )
