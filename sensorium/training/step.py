@@ -124,8 +124,9 @@ class Stepper:
 
     def _pass(self, batches: list[Batch], counts: dict[str, int]) -> float:
         """Forward and backward over all rows of a step."""
-        state = self.state
-        learner = state.learner.train()
+        state, learner = self.state, self.state.learner
+        if not (learner.training and state.model.training):  # to set it anew walks through every module
+            learner.train()
         total, reported = 0.0, 0.0
         scores = torch.zeros(2, len(state.model.inputs), device=state.device)
         for batch in batches:
