@@ -30,7 +30,7 @@ from tests.made_checkpoints import ARCHITECTURES
 TOWERS = {"siglip": "vision_model", "siglip2": "vision_model", "clip": "vision_model", "whisper": "encoder"}
 TOWERS |= {"clap": "audio_model"}
 """Of a checkpoint with several parts, the one that encodes."""
-BLOCKS = {"modernbert": 3, "clap": 3}
+BLOCKS = {"modernbert": 3, "clap": 3, "dinov3_convnext": 4, "efficientnet": 7}
 IDS = torch.tensor([[2, 7, 9, 11, 3], [2, 8, 3, 0, 0]])
 MASK = IDS > 0
 
@@ -97,7 +97,7 @@ def test_a_backbone_may_lie_inside_another_module() -> None:
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_low_rank_updates_fit_every_architecture_with_linear_layers(architecture: str) -> None:
     backbone = backbone_of(architecture)
-    if architecture == "resnet":
+    if architecture in {"resnet", "efficientnet"}:
         with pytest.raises(RecipeError, match="lora needs linear layers"):
             begin_tuning(backbone, config_of("lora"))
         return
