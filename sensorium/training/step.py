@@ -125,7 +125,9 @@ class Stepper:
     def _pass(self, batches: list[Batch], counts: dict[str, int]) -> float:
         """Forward and backward over all rows of a step."""
         state = self.state
-        learner = state.learner.train()
+        if not state.model.training:  # to walk through large backbones at every pass would take its time
+            state.learner.train()
+        learner = state.learner
         total, reported = 0.0, 0.0
         scores = torch.zeros(2, len(state.model.inputs), device=state.device)
         for batch in batches:
