@@ -101,6 +101,8 @@ class Extraction:
         writer = FeatureWriter(total, self.encoder.dim)
         missing = self._read(distinct, writer)
         done = total - len(missing)
+        if len(missing):
+            self.encoder.to(self.device)
         for cells, decoded in self._decoded(distinct.first, missing):
             self._refuse_unreadable(distinct, cells, decoded)
             for batch in batches_by_length(decoded, self._budget):
@@ -109,13 +111,20 @@ class Extraction:
             if done < total and time.monotonic() - said > SECONDS_BETWEEN_LINES:
                 self.say(f"features of {self.name}: {done:,} of {total:,} cells")
                 said = time.monotonic()
-        for note in writer.notes:
+        for note in [*writer.notes, *self._refused()]:
             self.say(note)
         self.say(
             f"features of {self.name}: {total:,} different cells, {len(missing):,} computed and "
             f"{total - len(missing):,} from the cache, {time.monotonic() - began:.1f} s"
         )
         return writer.table(distinct.of_row)
+
+    def _refused(self) -> Iterator[str]:
+        """A line where the backbone was not held in bfloat16, as it would have answered otherwise."""
+        lowered = getattr(self.encoder, "lowered", None)
+        if lowered is not None and not lowered.kept:
+            column: Any = self.bound.column
+            yield lowered.line(column.checkpoint.name)
 
     @property
     def _budget(self) -> int:

@@ -24,6 +24,7 @@ from sensorium.recipe import Recipe, parse_recipe, read_recipe
 from sensorium.training.progress import Reporter, Silent, Terminal
 
 if TYPE_CHECKING:
+    from sensorium.model import Model
     from sensorium.training.loop import Trainer
     from sensorium.training.run import RunFolder
 
@@ -131,7 +132,8 @@ def train_in(
             _climb(recipe, run, reporter, data, fresh, began)
             return folder
         prepared = _prepare(recipe, data, reporter)
-        _use_features(prepared, reporter)
+        model = prepared.new_model()  # its frozen backbones are those of the models that follow
+        _use_features(model, prepared, reporter)
         trainer = Trainer(prepared, run, reporter, began)
         if fresh:
             trainer.time.require_time()
@@ -183,7 +185,8 @@ def _try(recipe: Recipe, data: Any, reporter: Reporter, steps: int = 3) -> tuple
     from sensorium.training.run import RunFolder
 
     prepared = _prepare(recipe, data, reporter)
-    _use_features(prepared, reporter)
+    model = prepared.new_model()
+    _use_features(model, prepared, reporter)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(prepared, RunFolder(Path(folder)), Silent())
         return trainer, trainer.try_steps(steps)
@@ -215,14 +218,14 @@ def _prepare(recipe: Recipe, data: Any, reporter: Reporter) -> Prepared:
     return prepared
 
 
-def _use_features(prepared: Prepared, reporter: Reporter) -> None:
+def _use_features(model: Model, prepared: Prepared, reporter: Reporter) -> None:
     """Computes the features of frozen encoders, or finds them in the cache, for all rows of training."""
     from sensorium.features import use_features
     from sensorium.training.machine import choose_device
 
     rows = np.sort(np.concatenate([prepared.parts["train"], prepared.parts["validation"]]))
     device = choose_device(prepared.recipe.training.device)
-    use_features(prepared.new_model(), prepared.loader, rows, reporter.say, device)
+    use_features(model, prepared.loader, rows, reporter.say, device)
 
 
 def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:

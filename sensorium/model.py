@@ -23,6 +23,7 @@ from sensorium.frozen import keep_still
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.recipe import Input, Recipe, parse_recipe
+from sensorium.undrawn import Undrawn
 from sensorium.yaml_file import read_yaml
 
 FORMAT = 1
@@ -257,7 +258,8 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
             column.load_state(fitted["inputs"][name])
         for name, column in targets.items():
             column.load_state(fitted["outputs"][name])
-        model = Model(recipe, columns, targets)
+        with Undrawn():
+            model = Model(recipe, columns, targets)
         model.load_state_dict(weights)
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         line = str(error).splitlines()[0]

@@ -66,9 +66,9 @@ def served(recipe: Recipe, say: Any = lambda line: None) -> Prepared:
     return prepared
 
 
-def no_features(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_encoded(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(self: PretrainedText, raw: Raw) -> None:
-        raise AssertionError("features were computed")
+        raise AssertionError("a text passed the backbone")
 
     monkeypatch.setattr(PretrainedText, "features", refuse)
 
@@ -101,11 +101,11 @@ def test_texts_of_one_content_pass_once(recipe: Recipe) -> None:
     assert (values[0] == values[1]).all()
 
 
-def test_a_second_run_reads_the_cache_and_builds_no_features(
+def test_a_second_run_reads_the_cache_and_encodes_nothing(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = served(recipe).loader.batch(np.arange(40)).inputs["words"]
-    no_features(monkeypatch)
+    nothing_encoded(monkeypatch)
     heard = Heard()
     second = served(recipe, heard.say).loader.batch(np.arange(40)).inputs["words"]
     assert " 0 computed" in heard.lines[0]
@@ -143,12 +143,12 @@ def test_what_is_stopped_goes_on_where_it_stopped(recipe: Recipe, monkeypatch: p
     assert f"and {computed} from the cache" in heard.lines[0]
 
 
-def test_training_from_the_cache_computes_no_features_and_predicts_as_from_raw_texts(
+def test_training_from_the_cache_encodes_nothing_and_predicts_as_from_raw_texts(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = train_in(recipe, tmp_path / "first", Silent())
     with monkeypatch.context() as patch:
-        no_features(patch)
+        nothing_encoded(patch)
         second = train_in(recipe, tmp_path / "second", Silent())
     texts = (tmp_path / "first" / "history.jsonl").read_text(), (second / "history.jsonl").read_text()
     assert _losses(texts[0]) == _losses(texts[1])

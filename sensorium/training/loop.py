@@ -48,7 +48,7 @@ class Trainer:
         self.prepared, self.folder, self.reporter = prepared, folder, reporter
         self.config = prepared.recipe.training
         self.sampler = Sampler(prepared)
-        self.step_memory = measure_step(prepared.new_model(), prepared)
+        self.step_memory = measure_step(prepared.new_model().cpu(), prepared)
         self.state = TrainingState(prepared)
         self.model = self.state.model
         self.state.progress.micro_batch = choose_micro_batch(

@@ -96,7 +96,7 @@ class TrainingState:
         self.schedule = config.optimizer
         self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
         prepared_parts = self.accelerator.prepare(learner, *optimizers)
-        self.learner: Learner = prepared_parts[0]
+        self.learner: Learner = prepared_parts[0].train()
         self.optimizers: list[Optimizer] = list(prepared_parts[1:])
         self.average = None if config.ema is None else MovingAverage(self.model, config.ema)
         self.table_digest = prepared.table.digest()

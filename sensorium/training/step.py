@@ -124,9 +124,10 @@ class Stepper:
 
     def _pass(self, batches: list[Batch], counts: dict[str, int]) -> float:
         """Forward and backward over all rows of a step."""
-        state, learner = self.state, self.state.learner
-        if not (learner.training and state.model.training):  # to set it anew walks through every module
-            learner.train()
+        state = self.state
+        if not state.model.training:  # to walk through large backbones at every pass would take its time
+            state.learner.train()
+        learner = state.learner
         total, reported = 0.0, 0.0
         scores = torch.zeros(2, len(state.model.inputs), device=state.device)
         for batch in batches:

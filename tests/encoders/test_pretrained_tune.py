@@ -97,7 +97,7 @@ def test_a_backbone_may_lie_inside_another_module() -> None:
 @pytest.mark.parametrize("architecture", list(ARCHITECTURES))
 def test_low_rank_updates_fit_every_architecture_with_linear_layers(architecture: str) -> None:
     backbone = backbone_of(architecture)
-    if architecture in ("resnet", "efficientnet"):
+    if architecture in {"resnet", "efficientnet"}:
         with pytest.raises(RecipeError, match="lora needs linear layers"):
             begin_tuning(backbone, config_of("lora"))
         return

@@ -15,6 +15,7 @@ from sensorium.data.pretrained_audio import PretrainedAudioColumn
 from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features
+from sensorium.encoders.pretrained.shared import shared
 from sensorium.encoders.pretrained.sound import KALDI_HOP, new_front
 from sensorium.encoders.pretrained.tune import new_adapter
 
@@ -48,7 +49,7 @@ class PretrainedAudio(nn.Module):
         super().__init__()
         checkpoint, settings = column.checkpoint, column.config
         self.front = new_front(checkpoint)
-        self.backbone = load_backbone(checkpoint)
+        self.backbone = shared(checkpoint, "audio", config.frozen, load_backbone)
         self.dim = self.backbone.config.hidden_size
         self.pool = "mean" if config.pool == "auto" else config.pool
         self.frozen = config.frozen

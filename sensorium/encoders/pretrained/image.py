@@ -13,6 +13,7 @@ from sensorium.data.pretrained_video import PretrainedVideoColumn
 from sensorium.encoders.augment import ImageStem
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features
+from sensorium.encoders.pretrained.shared import shared
 from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.encoders.pretrained.vision import Seen, Vision, check_pool, in_parts, one_vector
 
@@ -57,7 +58,7 @@ class PretrainedImage(nn.Module):
         super().__init__()
         self.frozen = config.frozen
         self.pool = config.pool
-        self.backbone = Vision(column.checkpoint)
+        self.backbone = shared(column.checkpoint, "image", self.frozen, Vision)
         self.backbone.check_size(column.height, column.width)
         check_pool(config.pool, self.backbone)
         self.stem = new_stem(column, self.frozen)

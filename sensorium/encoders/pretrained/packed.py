@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import torch
 from torch import Tensor, nn, ops
 from torch.nn import functional
@@ -36,13 +38,11 @@ class PackedLinear(nn.Module):
         return self._packed
 
     def __deepcopy__(self, memo: dict[int, object]) -> PackedLinear:
-        """A copy with weights of its own, which lays them out anew; oneDNN's layout cannot be copied."""
+        """A copy that lays out its weights anew; oneDNN's layout cannot be copied."""
         copy = PackedLinear.__new__(PackedLinear)
         nn.Module.__init__(copy)
         memo[id(self)] = copy
-        weight, bias = (None if one is None else one.detach().clone() for one in (self.weight, self.bias))
-        copy.weight = nn.Parameter(weight, requires_grad=False)
-        copy.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
+        copy.weight, copy.bias = deepcopy(self.weight, memo), deepcopy(self.bias, memo)
         copy._packed, copy._packed_of = None, (0, 0)
         return copy
 

@@ -14,6 +14,7 @@ from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features, multiplies_bfloat16, quicken
 from sensorium.encoders.pretrained.precision import Lowered
+from sensorium.encoders.pretrained.shared import shared
 from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.errors import WeightsError
 from sensorium.weights import Checkpoint
@@ -57,7 +58,7 @@ class PretrainedText(nn.Module):
     def __init__(self, config: PretrainedTextConfig, column: PretrainedTextColumn) -> None:
         super().__init__()
         checkpoint = column.checkpoint
-        self.backbone = load_backbone(checkpoint)
+        self.backbone = shared(checkpoint, "text", config.frozen, load_backbone)
         self.dim = self.backbone.config.hidden_size
         self.padding = self.backbone.config.pad_token_id or 0
         self.pool = config.pool if config.pool != "auto" else _own_pool(checkpoint)

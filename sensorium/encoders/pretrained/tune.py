@@ -19,9 +19,9 @@ BLOCKS = (
     "layers",  # ModernBERT, Qwen3, ViT, AST, the encoder of Whisper
     "model.layer",  # DINOv3
     "encoder.stages.*.layers",  # ResNet, ConvNeXt
-    "stages.*.layers",  # DINOv3's ConvNeXt
+    "model.stages.*.layers",  # DINOv3's ConvNeXt
     "audio_encoder.layers.*.blocks",  # CLAP
-    "blocks",  # EfficientNet-Lite
+    "blocks",  # EfficientNet and EfficientNet-Lite
 )
 """Where the blocks of an architecture lie, * being every member; elsewhere its longest list counts."""
 LR_SHARES = {"lora": 0.2, "last": 0.05, "full": 0.02}

@@ -13,6 +13,7 @@ from sensorium.data.pretrained_video import PretrainedVideoColumn
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features
 from sensorium.encoders.pretrained.image import Pool, new_stem
+from sensorium.encoders.pretrained.shared import shared
 from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.encoders.pretrained.vision import (
     PICTURES,
@@ -24,6 +25,7 @@ from sensorium.encoders.pretrained.vision import (
 )
 from sensorium.encoders.video import OverTime, TimeConfig, at_their_places
 from sensorium.errors import RecipeError
+from sensorium.weights import Checkpoint
 
 
 class PretrainedVideoConfig(PretrainedConfig, TimeConfig):
@@ -62,7 +64,7 @@ class PretrainedVideo(OverTime):
     Column: ClassVar[type[PretrainedVideoColumn]] = PretrainedVideoColumn
 
     def __init__(self, config: PretrainedVideoConfig, column: PretrainedVideoColumn) -> None:
-        backbone = Vision(column.checkpoint, PICTURES | VIDEOS)
+        backbone = shared(column.checkpoint, "video", config.frozen, _new_backbone)
         whole = backbone.settings["model_type"] in VIDEOS
         _check(config, column, backbone, whole)
         width = backbone.pooled_width if config.pool == "auto" else backbone.width
@@ -120,6 +122,10 @@ class PretrainedVideo(OverTime):
 
         values = in_parts(see, clips, self.frozen)
         return Tokens(values, raw.mask.any(dim=1, keepdim=True).expand(-1, values.shape[1]))
+
+
+def _new_backbone(checkpoint: Checkpoint) -> Vision:
+    return Vision(checkpoint, PICTURES | VIDEOS)
 
 
 def _check(

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from sensorium.encoders.pretrained.backbone import read_weights
 from sensorium.encoders.pretrained.efficientnet_lite import HEAD_CHANNELS, EfficientNetLite, our_names
 from sensorium.errors import RecipeError, WeightsError, require
+from sensorium.undrawn import Undrawn
 from sensorium.weights import Checkpoint
 
 AT_ONCE = 4
@@ -254,7 +255,8 @@ def _build(checkpoint: Checkpoint, settings: dict[str, Any], architecture: Archi
 
 
 def _lite(checkpoint: Checkpoint, weights: dict[str, Tensor]) -> EfficientNetLite:
-    model = EfficientNetLite()
+    with Undrawn():
+        model = EfficientNetLite()
     if weights:
         missing = model.load_state_dict(our_names(weights), strict=False).missing_keys
         if missing:
