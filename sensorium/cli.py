@@ -397,6 +397,42 @@ def search(
         show(opened, request, Console(), as_json, html, export)
 
 
+@app.command()
+def classify(
+    run: RunPath,
+    data: Annotated[Path, typer.Argument(help="table of rows to classify")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .csv or .jsonl")],
+    labels: Annotated[str | None, typer.Option(help="classes in words, such as 'cat,dog,bird'")] = None,
+    labels_from: Annotated[Path | None, typer.Option(help="file with one label a line")] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="words around a label, such as 'a picture of a {}'; may be given again: the mean"),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="input that is classified; with examples several")
+    ] = None,
+    examples: Annotated[Path | None, typer.Option(help="table of rows that show the classes")] = None,
+    label: Annotated[str | None, typer.Option(help="column of the examples that holds the class")] = None,
+    shots: Annotated[int | None, typer.Option(help="examples taken of each class; default: all")] = None,
+    by: Annotated[str, typer.Option(help="of examples: prototype, or logistic")] = "prototype",
+    draws: Annotated[int, typer.Option(help="how often examples are drawn, to see the spread")] = 5,
+    seed: Annotated[int, typer.Option(help="of the drawing")] = 0,
+    truth: Annotated[str | None, typer.Option(help="column that holds the class: also says how good")] = None,
+    top: Annotated[int, typer.Option(help="labels written for each row, the best first")] = 3,
+    media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
+) -> None:
+    """Classify rows into classes named by words, or shown by a few examples."""
+    from sensorium.classification.verb import Request, classify
+    from sensorium.classification.zero_shot import GAP
+
+    request = Request(
+        run=run, data=data, output=output, labels=labels, labels_from=labels_from,
+        templates=template or [GAP], inputs=inputs or [], examples=examples, label=label, shots=shots, by=by,
+        draws=draws, seed=seed, truth=truth, top=top, media_root=media_root,
+    )  # fmt: skip
+    classify(request, typer.echo, lambda line: typer.echo(line, err=True))
+
+
 def _refuse_to_overwrite(path: Path, force: bool) -> None:
     from sensorium.errors import SensoriumError
 
