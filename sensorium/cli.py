@@ -372,17 +372,30 @@ def search(
     outliers: Annotated[
         bool, typer.Option("--outliers", help="show the rows that are furthest from all others")
     ] = False,
+    clusters: Annotated[
+        str | None, typer.Option(help="show rows in so many groups that lie together; auto: chosen")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="names for the groups to choose from, such as 'cat,dog'")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON in place of a table")] = False,
     html: Annotated[Path | None, typer.Option(help="also write a page with pictures")] = None,
     export: Annotated[Path | None, typer.Option(help="folder to copy the media of what is found to")] = None,
     model: Annotated[Path | None, typer.Option(help="the index's model; default: its copy")] = None,
 ) -> None:
-    """Search an index by texts, pictures, sounds or rows, or look for duplicates and outliers in it."""
+    """Search an index by texts, pictures, sounds or rows, or look for duplicates, outliers and clusters."""
     from rich.console import Console
 
     from sensorium.index.build import open_index
     from sensorium.index.search import Request
-    from sensorium.index.verbs import query_parts, show, show_duplicates, show_outliers
+    from sensorium.index.verbs import (
+        cluster_options,
+        query_parts,
+        show,
+        show_clusters,
+        show_duplicates,
+        show_outliers,
+    )
 
     given = {"text": [*([query] if query is not None else []), *(text or [])], "image": image or [],
              "audio": audio or [], "video": video or [], "row": row or []}  # fmt: skip
@@ -390,6 +403,8 @@ def search(
     chosen = opened.known_inputs(inputs)
     if duplicates is not None:
         show_duplicates(opened, chosen, duplicates, Console(), as_json)
+    elif clusters is not None:
+        show_clusters(opened, chosen, *cluster_options(clusters, names), Console(), as_json, html)
     elif outliers:
         show_outliers(opened, chosen, k, Console(), as_json)
     else:

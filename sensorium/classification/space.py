@@ -16,7 +16,7 @@ from sensorium.vectors import embed_rows, encode_rows
 
 ENCODER_TEMPERATURE = 0.05
 """Of cosines in an encoder's own space, for which none was learned: the scale of 20 with which sentence
-encoders such as all-MiniLM-L6-v2 were trained (Reimers & Gurevych 2019, arXiv:1908.10084, and their library)."""
+encoders such as all-MiniLM-L6-v2 were trained (Reimers & Gurevych 2019, arXiv:1908.10084)."""
 
 
 class Space(NamedTuple):

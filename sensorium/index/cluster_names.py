@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,16 +17,58 @@ from sensorium.index.query import Part, query_vectors
 from sensorium.index.view import View
 
 WORDS_IN_A_NAME = 3
+NAMELESS = "(no word of its own)"
 _CHINESE = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]+")
 _WORD = re.compile(r"[^\W\d_][^\W_]+")
+
+
+class NamedCluster(NamedTuple):
+    """A cluster as it is shown.
+
+    Attributes:
+        number: from 1, the largest cluster first.
+        name: words.
+        positions: of its rows, the most central first.
+    """
+
+    number: int
+    name: str
+    positions: list[int]
+
+
+def named(
+    index: Index, clusters: Clusters, inputs: Sequence[str], labels: Sequence[str] | None = None
+) -> list[NamedCluster]:
+    """Clusters with their names.
+
+    Args:
+        index: that was clustered.
+        clusters: of its rows.
+        inputs: by whose vectors.
+        labels: words to choose the names from; None: the words that set the clusters' texts apart.
+
+    Raises:
+        SensoriumError: when labels cannot be compared with the inputs.
+    """
+    number = len(clusters.centres)
+    if labels is None:
+        texts = texts_of(index.view, clusters.positions)
+        names = [", ".join(words) or NAMELESS for words in words_apart(texts, clusters.groups, number)]
+    else:
+        names = nearest_labels(index, clusters, inputs, labels)
+    return [
+        NamedCluster(group + 1, names[group], clusters.positions[clusters.members(group)].tolist())
+        for group in range(number)
+    ]
 
 
 def words_apart(texts: Sequence[str], groups: Array, number: int) -> list[list[str]]:
     """Of each cluster the words that are frequent in it and rare elsewhere, the most telling first.
 
-    The weight of a word is its share of the cluster's words times log(1 + A / f), with A words in a cluster on
-    average and f uses of the word in all: c-TF-IDF (Grootendorst 2022, arXiv:2203.05794). A text counts a word
-    once. Left out are words that say little by themselves and those that are rarer in the cluster than outside.
+    The weight of a word is its share of the cluster's words times log(1 + A / f), with A words in a cluster
+    on average and f uses of the word in all: c-TF-IDF (Grootendorst 2022, arXiv:2203.05794). A text counts a
+    word once. Left out are English words that say little by themselves, and words that are no more frequent
+    in the cluster than in all rows.
 
     Args:
         texts: of N rows.
@@ -41,7 +84,7 @@ def words_apart(texts: Sequence[str], groups: Array, number: int) -> list[list[s
     total = sum(counts, Counter[str]())
     average = sum(total.values()) / max(1, number)
     rows = np.bincount(groups, minlength=number)
-    named = []
+    chosen = []
     for group, own in enumerate(counts):
         uses = sum(own.values())
         weights = {
@@ -49,8 +92,8 @@ def words_apart(texts: Sequence[str], groups: Array, number: int) -> list[list[s
             for word, count in own.items()
             if count * len(texts) > total[word] * rows[group] or number == 1
         }
-        named.append(sorted(weights, key=lambda word: (-weights[word], word))[:WORDS_IN_A_NAME])
-    return named
+        chosen.append(sorted(weights, key=lambda word: (-weights[word], word))[:WORDS_IN_A_NAME])
+    return chosen
 
 
 def terms(text: str) -> set[str]:

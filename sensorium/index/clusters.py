@@ -30,8 +30,8 @@ class Clusters(NamedTuple):
         vectors: `(n, E)` float32 of unit length, by which they were put together.
         groups: `(n,)` int64, the number of each row's cluster, from 0.
         centres: `(N, E)` float32, the mean vector of each cluster.
-        silhouette: mean over rows of how much nearer a row is to its own cluster than to the next, from -1 to 1
-            (Rousseeuw 1987); measured on `MOST_COMPARED` rows at most; NaN for one cluster.
+        silhouette: mean over rows of how much nearer a row is to its own cluster than to the next, from -1
+            to 1 (Rousseeuw 1987); measured on `MOST_COMPARED` rows at most; NaN for one cluster.
     """
 
     positions: Array
@@ -39,6 +39,10 @@ class Clusters(NamedTuple):
     groups: Array
     centres: Array
     silhouette: float
+
+    def quality(self) -> float | None:
+        """The silhouette; None where it is not defined."""
+        return self.silhouette if np.isfinite(self.silhouette) else None
 
     def members(self, group: int) -> Array:
         """Places in `positions` of a cluster's rows, the most central first."""
