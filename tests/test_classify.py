@@ -1,4 +1,4 @@
-"""Classes named by words or shown by examples: numbers worked out by hand, and the verb from table to answers."""
+"""Classes named by words or shown by examples: numbers by hand, and the verb from table to answers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import sensorium
-from sensorium.classification import few_shot, zero_shot
+from sensorium.classification import classify_by_examples, classify_by_words
 from sensorium.classification.accuracy import measure, sentences, spread_words
 from sensorium.classification.classified import Classified, softmax
 from sensorium.classification.few_shot import Examples, classify_vectors, some
@@ -38,6 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "photo": [f"{row}.png" if row != 3 else "" for row in range(ROWS)],
         "words": [made.text(row) for row in range(ROWS)],
         "kind": [made.label(row) for row in range(ROWS)],
+        "size": list(range(ROWS)),
     }
     made.write_csv(folder / "table.csv", columns)
     words = {"type": "text", "tokenizer": "word", "min_count": 1, "encoder": {"kind": "mean"}}
@@ -50,7 +51,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "photo": {"type": "image", "size": 16, "encoder": {"kind": "cnn"}},
                 "words": words,
                 "other": {**words, "column": "kind"},
-                "size": {"type": "number", "column": "id"},
+                "size": "number",
             },
             "fusion": {"kind": "concat", "width": 16},
             "outputs": {"alike": {"type": "similarity", "between": ["photo", "words"], "width": 16}},
@@ -110,7 +111,7 @@ def test_templates_are_averaged(predictor: Predictor, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr("sensorium.classification.zero_shot.vectors_of", planted_vectors)
     table = predictor.open({"photo": ["0.png", "1.png", None]})
-    found = zero_shot(predictor, table, ["cat", "dog"], ["{}", "a {}"])
+    found = classify_by_words(predictor, table, ["cat", "dog"], ["{}", "a {}"])
     np.testing.assert_allclose(found.scores[:2], [[math.sqrt(0.5), 0], [math.sqrt(0.5), 1]], atol=1e-6)
     assert found.present.tolist() == [True, True, False]
     temperature = predictor.model.head("alike").learned_temperature
@@ -127,7 +128,7 @@ def test_a_picture_meets_words_in_the_similarity_and_a_text_in_its_encoder(predi
 def test_a_text_is_nearest_to_its_own_words(predictor: Predictor) -> None:
     """The same text on both sides has the cosine 1, whatever the encoder learned."""
     words = list(dict.fromkeys(made.text(row) for row in range(4)))
-    found = zero_shot(predictor, predictor.open({"words": words}), words, name="words")
+    found = classify_by_words(predictor, predictor.open({"words": words}), words, name="words")
     np.testing.assert_allclose(np.diag(found.scores), 1, atol=1e-5)
 
 
@@ -224,7 +225,7 @@ def test_few_shot_from_python(predictor: Predictor) -> None:
     table = predictor.open("table.csv")
     examples = read_examples(predictor, table, "kind", ["photo"])
     assert len(examples.classes) == ROWS - 1
-    found = tabulate(predictor, table, few_shot(predictor, table, examples), top=1)
+    found = tabulate(predictor, table, classify_by_examples(predictor, table, examples), top=1)
     assert found.column_names == ["id", "label", "score", "probability"]
     assert found["label"].null_count == 1
 

@@ -86,7 +86,9 @@ def read_examples(predictor: Predictor, table: Table, label: str, inputs: Sequen
     return Examples(vectors[rows], classes, labels, table.source, names, temperature)
 
 
-def few_shot(predictor: Predictor, table: Table, examples: Examples, by: str = "prototype") -> Classified:
+def classify_by_examples(
+    predictor: Predictor, table: Table, examples: Examples, by: str = "prototype"
+) -> Classified:
     """Classifies rows by examples; `some` takes a few of them.
 
     Args:
@@ -102,7 +104,7 @@ def few_shot(predictor: Predictor, table: Table, examples: Examples, by: str = "
 
 
 def classify_vectors(vectors: Array, examples: Examples, by: str) -> Classified:
-    """Classifies `(N, E)` vectors of unit length, zero where missing; see `few_shot`."""
+    """Classifies `(N, E)` vectors of unit length, zero where missing; see `classify_by_examples`."""
     if by not in CLASSIFIERS:
         raise SensoriumError(f"classifying by {by!r} is not known: one of {', '.join(CLASSIFIERS)}")
     answers = CLASSIFIERS[by](vectors, examples)

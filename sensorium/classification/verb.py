@@ -16,7 +16,7 @@ from sensorium.classification.few_shot import (
     some,
 )
 from sensorium.classification.space import vectors_of
-from sensorium.classification.zero_shot import check_labels, check_templates, zero_shot
+from sensorium.classification.zero_shot import check_labels, check_templates, classify_by_words
 from sensorium.data.table import Table, files_of, read_table
 from sensorium.data.write import check_writable, refuse_to_replace, write_table
 from sensorium.errors import SensoriumError
@@ -38,7 +38,7 @@ class Request:
         output: where the answers go.
         labels: words, with commas between.
         labels_from: file with a label on each line.
-        templates: see `zero_shot`.
+        templates: see `classify_by_words`.
         inputs: that are classified; none: the usual ones.
         examples: table with examples.
         label: its column with the class.
@@ -148,7 +148,7 @@ def _labels(request: Request) -> list[str]:
 
 def _by_words(request: Request, predictor: Predictor, table: Table) -> Classified:
     name = request.inputs[0] if request.inputs else None
-    return zero_shot(predictor, table, _labels(request), request.templates, name)
+    return classify_by_words(predictor, table, _labels(request), request.templates, name)
 
 
 def _by_examples(

@@ -18,7 +18,7 @@ GAP = "{}"
 """Where a template takes the label."""
 
 
-def zero_shot(
+def classify_by_words(
     predictor: Predictor,
     table: Table,
     labels: Sequence[str],
