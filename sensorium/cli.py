@@ -372,17 +372,30 @@ def search(
     outliers: Annotated[
         bool, typer.Option("--outliers", help="show the rows that are furthest from all others")
     ] = False,
+    clusters: Annotated[
+        str | None, typer.Option(help="show rows in so many groups that lie together; auto: chosen")
+    ] = None,
+    names: Annotated[
+        str | None, typer.Option(help="names for the groups to choose from, such as 'cat,dog'")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON in place of a table")] = False,
     html: Annotated[Path | None, typer.Option(help="also write a page with pictures")] = None,
     export: Annotated[Path | None, typer.Option(help="folder to copy the media of what is found to")] = None,
     model: Annotated[Path | None, typer.Option(help="the index's model; default: its copy")] = None,
 ) -> None:
-    """Search an index by texts, pictures, sounds or rows, or look for duplicates and outliers in it."""
+    """Search an index by texts, pictures, sounds or rows, or look for duplicates, outliers and clusters."""
     from rich.console import Console
 
     from sensorium.index.build import open_index
     from sensorium.index.search import Request
-    from sensorium.index.verbs import query_parts, show, show_duplicates, show_outliers
+    from sensorium.index.verbs import (
+        cluster_options,
+        query_parts,
+        show,
+        show_clusters,
+        show_duplicates,
+        show_outliers,
+    )
 
     given = {"text": [*([query] if query is not None else []), *(text or [])], "image": image or [],
              "audio": audio or [], "video": video or [], "row": row or []}  # fmt: skip
@@ -390,11 +403,49 @@ def search(
     chosen = opened.known_inputs(inputs)
     if duplicates is not None:
         show_duplicates(opened, chosen, duplicates, Console(), as_json)
+    elif clusters is not None:
+        show_clusters(opened, chosen, *cluster_options(clusters, names), Console(), as_json, html)
     elif outliers:
         show_outliers(opened, chosen, k, Console(), as_json)
     else:
         request = Request(query_parts(given, minus or []), where, k, mode, chosen)
         show(opened, request, Console(), as_json, html, export)
+
+
+@app.command()
+def classify(
+    run: RunPath,
+    data: Annotated[Path, typer.Argument(help="table of rows to classify")],
+    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .csv or .jsonl")],
+    labels: Annotated[str | None, typer.Option(help="classes in words, such as 'cat,dog,bird'")] = None,
+    labels_from: Annotated[Path | None, typer.Option(help="file with one label a line")] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="words around a label, such as 'a picture of a {}'; may be given again: the mean"),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None, typer.Option("--input", help="input that is classified; with examples several")
+    ] = None,
+    examples: Annotated[Path | None, typer.Option(help="table of rows that show the classes")] = None,
+    label: Annotated[str | None, typer.Option(help="column of the examples that holds the class")] = None,
+    shots: Annotated[int | None, typer.Option(help="examples taken of each class; default: all")] = None,
+    by: Annotated[str, typer.Option(help="of examples: prototype, or logistic")] = "prototype",
+    draws: Annotated[int, typer.Option(help="how often examples are drawn, to see the spread")] = 5,
+    seed: Annotated[int, typer.Option(help="of the drawing")] = 0,
+    truth: Annotated[str | None, typer.Option(help="column that holds the class: also says how good")] = None,
+    top: Annotated[int, typer.Option(help="labels written for each row, the best first")] = 3,
+    media_root: Annotated[Path | None, typer.Option(help="folder that media paths start from")] = None,
+) -> None:
+    """Classify rows into classes named by words, or shown by a few examples."""
+    from sensorium.classification.verb import Request, classify
+    from sensorium.classification.zero_shot import GAP
+
+    request = Request(
+        run=run, data=data, output=output, labels=labels, labels_from=labels_from,
+        templates=template or [GAP], inputs=inputs or [], examples=examples, label=label, shots=shots, by=by,
+        draws=draws, seed=seed, truth=truth, top=top, media_root=media_root,
+    )  # fmt: skip
+    classify(request, typer.echo, lambda line: typer.echo(line, err=True))
 
 
 def _refuse_to_overwrite(path: Path, force: bool) -> None:

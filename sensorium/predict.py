@@ -206,13 +206,13 @@ class Predictor:
             found[name] |= {suffix: self._set_column(name, values) for suffix, values in sets.items()}
 
     def _tabulated(self, table: Table, collected: Collected, found: dict[str, dict[str, Any]]) -> pa.Table:
-        columns = self._keys(table, collected.rows)
+        columns = self.keys(table, collected.rows)
         for name, answers in found.items():
             columns += [(f"{name}_{suffix}", _as_arrow(values)) for suffix, values in answers.items()]
         names = pa.list_(pa.string())
         columns.append(("missing", pa.array(self._missing_inputs(collected.present), type=names)))
         columns.append(("unreadable", pa.array(self._unreadable_inputs(collected), type=names)))
-        _check_names([name for name, _ in columns])
+        check_names([name for name, _ in columns])
         return pa.table(dict(columns))
 
     def absent_columns(self, table: Table) -> list[str]:
@@ -345,6 +345,17 @@ class Predictor:
         """Output name → columns in the user's words and units."""
         return {name: self.model.head(name).answers(arrays) for name, arrays in collected.predicted.items()}
 
+    def keys(self, table: Table, rows: Array) -> list[tuple[str, pa.Array]]:
+        """The key columns of rows at these positions; `row`, the position, where there is no key."""
+        names = [name for name in dict.fromkeys(self.recipe.data.key) if name in table.names]
+        if not names:
+            return [("row", pa.array(rows))]
+        # Column by column, and not from table.arrow, which copies the media too where rows were taken.
+        part = table.take(rows)
+        return [
+            (name, pa.array(list(part.column(name)), type=table.schema.field(name).type)) for name in names
+        ]
+
     def _set_column(self, name: str, values: Any) -> pa.Array:
         """Lists of classes with their type, which empty lists alone would not tell."""
         classes = pa.array(_classes(self.targets[name].column))
@@ -365,16 +376,6 @@ class Predictor:
                 first = next(cell for cell in self.unreadable if cell.column == source)
                 words = f"no cell of column {source!r} can be read; the first: {first.line()}"
                 warnings.warn(words, UserWarning, stacklevel=3)
-
-    def _keys(self, table: Table, rows: Array) -> list[tuple[str, pa.Array]]:
-        names = [name for name in dict.fromkeys(self.recipe.data.key) if name in table.names]
-        if not names:
-            return [("row", pa.array(rows))]
-        # Column by column, and not from table.arrow, which copies the media too where rows were taken.
-        part = table.take(rows)
-        return [
-            (name, pa.array(list(part.column(name)), type=table.schema.field(name).type)) for name in names
-        ]
 
     def _missing_inputs(self, present: Array) -> list[list[str]]:
         """Of every row the inputs that it lacks."""
@@ -425,7 +426,8 @@ def _without_cache(recipe: Recipe) -> Recipe:
     return replace(recipe, data=recipe.data.model_copy(update={"cache": False}))
 
 
-def _check_names(names: list[str]) -> None:
+def check_names(names: list[str]) -> None:
+    """Raises SensoriumError when two columns of predictions would have the same name."""
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SensoriumError(

@@ -45,7 +45,7 @@ STAGES = [
         "fitting",
         "ladder",
     },
-    {"comparison", "index"},
+    {"comparison", "index", "classification"},
     {"cli"},
 ]
 """A part imports from its own stage and from those before it."""

@@ -107,6 +107,11 @@ class SimilarityHead(Head):
             found[name] = vectors if present is None else torch.where(present.unsqueeze(1), vectors, 0.0)
         return found
 
+    @property
+    def learned_temperature(self) -> float:
+        """What cosines are divided by to become logits."""
+        return 1 / self._scale().item()
+
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)` float32; target: `(B, M)` int64, equal where cells are equal."""
         vectors = list(self.embed(fused).values())
@@ -176,11 +181,15 @@ class SimilarityHead(Head):
         return target.mask & torch.stack(present, dim=1)
 
     def _loss(self) -> Loss:
-        """The loss with its learned scale; the scale stays at `LARGEST_SCALE` at most, as in CLIP."""
-        scale = self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
+        """The loss with its learned scale."""
+        scale = self._scale()
         if self.bias is None:
             return partial(info_nce, scale=scale, hardness=self.config.hard_negatives)
         return partial(siglip, scale=scale, bias=self.bias, hardness=self.config.hard_negatives)
+
+    def _scale(self) -> Tensor:
+        """What similarities are multiplied by; at most `LARGEST_SCALE`, as in CLIP."""
+        return self.log_scale.clamp(max=math.log(LARGEST_SCALE)).exp()
 
 
 def _projection(config: SimilarityHeadConfig, width: int) -> nn.Module:

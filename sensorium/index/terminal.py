@@ -9,12 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from sensorium.evaluation.words import count
+from sensorium.index.cluster_names import NamedCluster
+from sensorium.index.clusters import Clusters
 from sensorium.index.neighbours import Group
 from sensorium.index.results import Hit, Results, shown
 from sensorium.index.rows import key_text
 from sensorium.index.view import View
 
 _LONGEST = 40
+_CENTRAL = 3  # keys of a cluster
 
 
 def print_results(results: Results, console: Console) -> None:
@@ -62,9 +65,29 @@ def print_groups(groups: Iterable[Group], view: View, title: str, console: Conso
     console.print(table)
 
 
+def print_clusters(clusters: Iterable[NamedCluster], view: View, title: str, console: Console) -> None:
+    """Writes clusters with their names and most central rows."""
+    table = _table(title)
+    for name in ("", "name", "rows", "most central"):
+        table.add_column(name, overflow="fold")
+    for one in clusters:
+        keys = ", ".join(key_text(view.keys[position]) for position in one.positions[:_CENTRAL])
+        table.add_row(str(one.number), Text(one.name), str(len(one.positions)), Text(keys))
+    console.print(table)
+
+
 def duplicates_title(groups: int, above: float, rows: int) -> str:
     """What a table of groups is about."""
     return f"{count(groups, 'group')} of rows alike by {above:g} or more, among {count(rows, 'row')}"
+
+
+def clusters_title(clusters: Clusters, inputs: Sequence[str]) -> str:
+    """What a table of clusters is about."""
+    found = f"{count(len(clusters.positions), 'row')} by {' and '.join(inputs)}"
+    quality = clusters.quality()
+    return f"{count(len(clusters.centres), 'cluster')} of {found}" + (
+        f"; silhouette {quality:.2f} (1: far apart, 0: no gaps between them)" if quality is not None else ""
+    )
 
 
 def _table(title: str) -> Table:

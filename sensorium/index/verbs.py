@@ -13,8 +13,12 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from sensorium.errors import SensoriumError
 from sensorium.evaluation.words import count
 from sensorium.index.build import build_index, open_index
+from sensorium.index.cluster_names import named
+from sensorium.index.cluster_page import write_cluster_page
+from sensorium.index.clusters import cluster
 from sensorium.index.index import Index
 from sensorium.index.media import export
 from sensorium.index.neighbours import duplicates, outliers
@@ -22,7 +26,14 @@ from sensorium.index.page import write_page
 from sensorium.index.query import Part, parse_part
 from sensorium.index.results import Results
 from sensorium.index.search import Ranking, Request, hits
-from sensorium.index.terminal import duplicates_title, print_groups, print_hits, print_results
+from sensorium.index.terminal import (
+    clusters_title,
+    duplicates_title,
+    print_clusters,
+    print_groups,
+    print_hits,
+    print_results,
+)
 
 Say = Callable[[str], None]
 
@@ -136,6 +147,57 @@ def show_duplicates(
         _print_json({"above": above, "rows": len(view), "groups": content})
         return
     print_groups(groups, view, duplicates_title(len(groups), above, len(view)), console)
+
+
+def show_clusters(
+    index: Index,
+    inputs: Sequence[str],
+    number: int | None,
+    labels: Sequence[str] | None,
+    console: Console,
+    as_json: bool,
+    page: Path | None,
+) -> None:
+    """Shows rows in groups that lie together.
+
+    Args:
+        index: opened.
+        inputs: whose vectors count.
+        number: of clusters; None: chosen by the silhouette.
+        labels: words to choose names from; None: the clusters' own words.
+        console: the terminal.
+        as_json: writes JSON in place of a table.
+        page: also written, with a map.
+    """
+    view = index.view
+    found = cluster(view, inputs, number)
+    clusters = named(index, found, inputs, labels)
+    title = clusters_title(found, inputs)
+    if page is not None:
+        write_cluster_page(index, found, clusters, title, page)
+    if as_json:
+        keys = [[list(view.keys[position]) for position in one.positions] for one in clusters]
+        listed = [
+            {"number": one.number, "name": one.name, "rows": len(own), "keys": own}
+            for one, own in zip(clusters, keys, strict=True)
+        ]
+        _print_json({"inputs": list(inputs), "silhouette": found.quality(), "clusters": listed})
+        return
+    print_clusters(clusters, view, title, console)
+    if page is not None:
+        console.print(Text(f"wrote {page}"))
+
+
+def cluster_options(clusters: str, names: str | None) -> tuple[int | None, list[str] | None]:
+    """How many clusters, None: to be chosen; and the names to choose from, None: the clusters' own words.
+
+    Raises:
+        SensoriumError: when the first is neither a number nor "auto".
+    """
+    if clusters != "auto" and not clusters.isdecimal():
+        raise SensoriumError(f"--clusters {clusters[:20]!r}: give a number, or auto")
+    labels = None if names is None else [one.strip() for one in names.split(",") if one.strip()]
+    return None if clusters == "auto" else int(clusters), labels
 
 
 def show_outliers(index: Index, inputs: Sequence[str], k: int, console: Console, as_json: bool) -> None:
