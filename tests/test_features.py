@@ -231,5 +231,8 @@ def test_weights_that_are_loaded_at_once_are_not_drawn() -> None:
     expected = torch.rand(1)
     torch.manual_seed(0)
     with Undrawn():
-        torch.nn.Linear(3, 2)
+        torch.nn.Conv2d(3, 2, 1)
+        torch.nn.Embedding(3, 2)
+        torch.nn.init.trunc_normal_(torch.nn.Linear(3, 2).weight)
+        torch.nn.init.kaiming_normal_(torch.empty(3, 2))
     assert torch.rand(1) == expected
