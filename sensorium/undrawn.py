@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.nn import init
 from torch.overrides import TorchFunctionMode
 
-_DRAWS = {Tensor.uniform_, Tensor.normal_}
-"""What `torch.nn.init` draws with."""
+_DRAWS = {Tensor.uniform_, Tensor.normal_, init.uniform_, init.normal_, init.kaiming_uniform_}
+"""What `torch.nn.init` draws with: methods, and those of its functions that a context can answer itself."""
 
 
 class Undrawn(TorchFunctionMode):
@@ -22,4 +23,7 @@ class Undrawn(TorchFunctionMode):
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
-        return args[0] if function in _DRAWS else function(*args, **(kwargs or {}))
+        named = kwargs or {}
+        if function in _DRAWS:
+            return args[0] if args else named["tensor"]
+        return function(*args, **named)

@@ -24,6 +24,7 @@ from sensorium.predict import load
 from sensorium.prepare import Prepared, prepare
 from sensorium.recipe import Recipe, parse_recipe
 from sensorium.training.progress import Silent
+from sensorium.undrawn import Undrawn
 from tests import made
 from tests.made_checkpoint import WIDTH, text_checkpoint
 
@@ -213,3 +214,25 @@ def test_batches_hold_arrays_of_similar_length_within_the_budget() -> None:
     # Sorted 1 3 4 4 9 30: three of 4 are 12, and 9 more would make 4 · 9; 30 is over the budget by itself.
     found = [sorted(lengths[one] for one in batch) for batch in batches_by_length(decoded, 16)]
     assert found == [[1, 3, 4, 4], [9], [30]]
+
+
+def test_models_of_one_process_share_frozen_backbones_and_no_others(recipe: Recipe) -> None:
+    prepared = prepare(recipe)
+    first, second = prepared.new_model(), prepared.new_model()
+    assert first.encoder("words").backbone is second.encoder("words").backbone
+    tuned = prepare(parse_recipe(content(tune="full"), folder=recipe.folder))
+    third, fourth = tuned.new_model(), tuned.new_model()
+    backbones = {id(model.encoder("words").backbone) for model in (first, third, fourth)}
+    assert len(backbones) == 3
+
+
+def test_weights_that_are_loaded_at_once_are_not_drawn() -> None:
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    with Undrawn():
+        torch.nn.Conv2d(3, 2, 1)
+        torch.nn.Embedding(3, 2)
+        torch.nn.init.trunc_normal_(torch.nn.Linear(3, 2).weight)
+        torch.nn.init.kaiming_normal_(torch.empty(3, 2))
+    assert torch.rand(1) == expected

@@ -94,7 +94,7 @@ class MemoryBudget:
 def measure_step(model: Model, prepared: Prepared) -> StepMemory:
     """Estimates the memory of a step from passes of two and of four training rows, in float32 on the CPU.
 
-    The model is on the CPU. Batch statistics move and random numbers are drawn: the model should be one to throw away.
+    The model is on the CPU, and should be one to throw away: batch statistics move, random numbers are drawn.
     """
     rows = _fullest_rows(prepared, 4)
     few, many = max(1, len(rows) // 2), len(rows)
