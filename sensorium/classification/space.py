@@ -117,10 +117,16 @@ def vectors_of(predictor: Predictor, table: Table, names: Sequence[str], shared:
     return unit(np.concatenate([embedded[name] for name in names], axis=1))
 
 
+def has_vector(vectors: Array) -> Array:
+    """`(N,)` bool: which of vectors `(N, E)` are not zero."""
+    return np.asarray(vectors.any(axis=1))
+
+
 def unit(vectors: Array) -> Array:
     """Vectors `(N, E)` brought to unit length, those that are zero left so."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    found: Array = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return found
 
 
 def _space(predictor: Predictor, name: str, texts: Sequence[str]) -> Space:
