@@ -10,7 +10,6 @@ import numpy as np
 
 from sensorium.classification.classified import Classified, softmax
 from sensorium.classification.space import (
-    ENCODER_TEMPERATURE,
     compared_inputs,
     has_vector,
     known_inputs,
@@ -83,8 +82,7 @@ def read_examples(predictor: Predictor, table: Table, label: str, inputs: Sequen
         )
     place = {one: number for number, one in enumerate(labels)}
     classes = np.array([place[str(cells[row])] for row in rows], np.int64)
-    temperature = temperature_of(predictor, names[0]) if len(names) == 1 else ENCODER_TEMPERATURE
-    return Examples(vectors[rows], classes, labels, table.source, names, temperature)
+    return Examples(vectors[rows], classes, labels, table.source, names, temperature_of(predictor, names))
 
 
 def classify_by_examples(

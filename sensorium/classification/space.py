@@ -88,10 +88,10 @@ def compared_inputs(predictor: Predictor) -> dict[str, str]:
     return found
 
 
-def temperature_of(predictor: Predictor, name: str) -> float:
-    """What cosines of an input's vectors are divided by: learned, or `ENCODER_TEMPERATURE`."""
-    output = compared_inputs(predictor).get(name)
-    head = predictor.model.head(output) if output is not None else None
+def temperature_of(predictor: Predictor, names: Sequence[str]) -> float:
+    """What cosines of these inputs' vectors are divided by: learned, or `ENCODER_TEMPERATURE`."""
+    compared = compared_inputs(predictor)
+    head = predictor.model.head(compared[names[0]]) if compared.keys() >= set(names) else None
     return head.learned_temperature if isinstance(head, SimilarityHead) else ENCODER_TEMPERATURE
 
 
@@ -139,4 +139,4 @@ def _space(predictor: Predictor, name: str, texts: Sequence[str]) -> Space:
             f"the input {name!r} shares no space with a text: an output of type similarity between it and a "
             "text makes words comparable with it; or give --examples in place of --labels"
         )
-    return Space(name, words[0], True, temperature_of(predictor, name))
+    return Space(name, words[0], True, temperature_of(predictor, [name]))

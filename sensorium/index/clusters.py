@@ -57,7 +57,8 @@ def cluster(view: View, inputs: Sequence[str], number: int | None) -> Clusters:
     Args:
         view: the version that is looked at.
         inputs: whose vectors count, joined end to end, of which a row may lack some.
-        number: of clusters, fewer where fewer rows differ; None: the one of `TRIED` with the largest silhouette.
+        number: of clusters, fewer where fewer rows differ; None: the one of `TRIED` with the largest
+            silhouette.
 
     Raises:
         SensoriumError: when there are not so many rows.
