@@ -15,7 +15,7 @@ import sensorium
 from sensorium.classification import classify_by_examples, classify_by_words
 from sensorium.classification.accuracy import measure, sentences, spread_words
 from sensorium.classification.classified import Classified, softmax
-from sensorium.classification.few_shot import Examples, classify_vectors, some
+from sensorium.classification.few_shot import Examples, classify_vectors, draw_examples
 from sensorium.classification.space import ENCODER_TEMPERATURE, space_of_words, vectors_of
 from sensorium.cli import main
 from sensorium.data.column import Array
@@ -163,12 +163,14 @@ def test_planted_classes_are_found(by: str, classes: int) -> None:
 
 def test_shots_are_drawn_of_each_class_and_again_the_same() -> None:
     examples = examples_of(unit(*np.eye(10).tolist()), [0] * 6 + [1] * 4, ["a", "b"])
-    drawn = some(examples, 3, seed=1)
+    drawn = draw_examples(examples, 3, seed=1)
     assert drawn.classes.tolist() == [0, 0, 0, 1, 1, 1]
-    np.testing.assert_array_equal(drawn.vectors, some(examples, 3, seed=1).vectors)
-    assert any((drawn.vectors != some(examples, 3, seed=1, draw=one).vectors).any() for one in (1, 2))
+    np.testing.assert_array_equal(drawn.vectors, draw_examples(examples, 3, seed=1).vectors)
+    assert any(
+        (drawn.vectors != draw_examples(examples, 3, seed=1, draw=one).vectors).any() for one in (1, 2)
+    )
     with pytest.raises(SensoriumError, match="class 'b' has 4 usable examples, fewer than 5 shots"):
-        some(examples, 5)
+        draw_examples(examples, 5)
 
 
 def test_accuracy_counts_what_can_be_right() -> None:

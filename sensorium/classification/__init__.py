@@ -4,7 +4,14 @@
 """
 
 from sensorium.classification.classified import Classified, tabulate
-from sensorium.classification.few_shot import classify_by_examples, read_examples
+from sensorium.classification.few_shot import classify_by_examples, draw_examples, read_examples
 from sensorium.classification.zero_shot import classify_by_words
 
-__all__ = ["Classified", "classify_by_examples", "classify_by_words", "read_examples", "tabulate"]
+__all__ = [
+    "Classified",
+    "classify_by_examples",
+    "classify_by_words",
+    "draw_examples",
+    "read_examples",
+    "tabulate",
+]

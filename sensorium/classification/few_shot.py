@@ -10,8 +10,8 @@ import numpy as np
 
 from sensorium.classification.classified import Classified, softmax
 from sensorium.classification.space import (
-    ENCODER_TEMPERATURE,
     compared_inputs,
+    has_vector,
     known_inputs,
     temperature_of,
     unit,
@@ -82,14 +82,13 @@ def read_examples(predictor: Predictor, table: Table, label: str, inputs: Sequen
         )
     place = {one: number for number, one in enumerate(labels)}
     classes = np.array([place[str(cells[row])] for row in rows], np.int64)
-    temperature = temperature_of(predictor, names[0]) if len(names) == 1 else ENCODER_TEMPERATURE
-    return Examples(vectors[rows], classes, labels, table.source, names, temperature)
+    return Examples(vectors[rows], classes, labels, table.source, names, temperature_of(predictor, names))
 
 
 def classify_by_examples(
     predictor: Predictor, table: Table, examples: Examples, by: str = "prototype"
 ) -> Classified:
-    """Classifies rows by examples; `some` takes a few of them.
+    """Classifies rows by examples; `draw_examples` takes a few of them.
 
     Args:
         predictor: whose vectors the examples have.
@@ -108,10 +107,10 @@ def classify_vectors(vectors: Array, examples: Examples, by: str) -> Classified:
     if by not in CLASSIFIERS:
         raise SensoriumError(f"classifying by {by!r} is not known: one of {', '.join(CLASSIFIERS)}")
     answers = CLASSIFIERS[by](vectors, examples)
-    return Classified(examples.labels, answers.scores, answers.probabilities, vectors.any(axis=1))
+    return Classified(examples.labels, answers.scores, answers.probabilities, has_vector(vectors))
 
 
-def some(examples: Examples, shots: int, seed: int = 0, draw: int = 0) -> Examples:
+def draw_examples(examples: Examples, shots: int, seed: int = 0, draw: int = 0) -> Examples:
     """So many examples of each class; the same ones for the same seed and draw.
 
     Raises:

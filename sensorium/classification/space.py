@@ -88,10 +88,10 @@ def compared_inputs(predictor: Predictor) -> dict[str, str]:
     return found
 
 
-def temperature_of(predictor: Predictor, name: str) -> float:
-    """What cosines of an input's vectors are divided by: learned, or `ENCODER_TEMPERATURE`."""
-    output = compared_inputs(predictor).get(name)
-    head = predictor.model.head(output) if output is not None else None
+def temperature_of(predictor: Predictor, names: Sequence[str]) -> float:
+    """What cosines of these inputs' vectors are divided by: learned, or `ENCODER_TEMPERATURE`."""
+    compared = compared_inputs(predictor)
+    head = predictor.model.head(compared[names[0]]) if compared.keys() >= set(names) else None
     return head.learned_temperature if isinstance(head, SimilarityHead) else ENCODER_TEMPERATURE
 
 
@@ -117,10 +117,16 @@ def vectors_of(predictor: Predictor, table: Table, names: Sequence[str], shared:
     return unit(np.concatenate([embedded[name] for name in names], axis=1))
 
 
+def has_vector(vectors: Array) -> Array:
+    """`(N,)` bool: which of vectors `(N, E)` are not zero."""
+    return np.asarray(vectors.any(axis=1))
+
+
 def unit(vectors: Array) -> Array:
     """Vectors `(N, E)` brought to unit length, those that are zero left so."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    found: Array = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    return found
 
 
 def _space(predictor: Predictor, name: str, texts: Sequence[str]) -> Space:
@@ -133,4 +139,4 @@ def _space(predictor: Predictor, name: str, texts: Sequence[str]) -> Space:
             f"the input {name!r} shares no space with a text: an output of type similarity between it and a "
             "text makes words comparable with it; or give --examples in place of --labels"
         )
-    return Space(name, words[0], True, temperature_of(predictor, name))
+    return Space(name, words[0], True, temperature_of(predictor, [name]))

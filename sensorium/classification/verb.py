@@ -11,9 +11,9 @@ from sensorium.classification.classified import Classified, check_top, tabulate
 from sensorium.classification.few_shot import (
     Examples,
     classify_vectors,
+    draw_examples,
     label_texts,
     read_examples,
-    some,
 )
 from sensorium.classification.space import vectors_of
 from sensorium.classification.zero_shot import check_labels, check_templates, classify_by_words
@@ -168,4 +168,4 @@ def _draws(request: Request, examples: Examples) -> list[Examples]:
     if request.shots is None:
         return [examples]
     draws = request.draws if request.truth is not None else 1
-    return [some(examples, request.shots, request.seed, draw) for draw in range(draws)]
+    return [draw_examples(examples, request.shots, request.seed, draw) for draw in range(draws)]

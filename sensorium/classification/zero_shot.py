@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sensorium.classification.classified import Classified, softmax
-from sensorium.classification.space import Space, space_of_words, unit, vectors_of
+from sensorium.classification.space import Space, has_vector, space_of_words, unit, vectors_of
 from sensorium.data.column import Array
 from sensorium.data.table import Table
 from sensorium.errors import SensoriumError
@@ -43,7 +43,7 @@ def classify_by_words(
     towards = label_vectors(predictor, space, check_labels(labels), check_templates(templates))
     vectors = vectors_of(predictor, table, [space.input], space.shared)
     scores = vectors @ towards.T
-    return Classified(list(labels), scores, softmax(scores, space.temperature), vectors.any(axis=1))
+    return Classified(list(labels), scores, softmax(scores, space.temperature), has_vector(vectors))
 
 
 def label_vectors(

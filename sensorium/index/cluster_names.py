@@ -99,7 +99,7 @@ def words_apart(texts: Sequence[str], groups: Array, number: int) -> list[list[s
 def terms(text: str) -> set[str]:
     """The words of a text in small letters; of Chinese, which writes no spaces, pairs of characters."""
     plain = require("sklearn.feature_extraction.text", "train").ENGLISH_STOP_WORDS
-    found = set(_WORD.findall(_CHINESE.sub(" ", text.lower()))) - plain
+    found: set[str] = set(_WORD.findall(_CHINESE.sub(" ", text.lower()))) - plain
     for run in _CHINESE.findall(text):
         found |= {run[place : place + 2] for place in range(max(1, len(run) - 1))}
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -56,7 +57,8 @@ def cluster(view: View, inputs: Sequence[str], number: int | None) -> Clusters:
     Args:
         view: the version that is looked at.
         inputs: whose vectors count, joined end to end, of which a row may lack some.
-        number: of clusters; None: the one of `TRIED` with the largest silhouette.
+        number: of clusters, fewer where fewer rows differ; None: the one of `TRIED` with the largest
+            silhouette.
 
     Raises:
         SensoriumError: when there are not so many rows.
@@ -93,11 +95,16 @@ def joined_vectors(view: View, inputs: Sequence[str]) -> tuple[Array, Array]:
 def _clusters(vectors: Array, positions: Array, number: int) -> Clusters:
     kinds = require("sklearn.cluster", "train")
     fitted = sample(np.arange(len(vectors)), MOST_FITTED)
-    model = kinds.KMeans(number, n_init=10, random_state=0).fit(vectors[fitted])
+    with warnings.catch_warnings():
+        # of rows that are equal there may be fewer kinds than clusters: the empty ones are left out below
+        warnings.simplefilter("ignore", require("sklearn.exceptions", "train").ConvergenceWarning)
+        model = kinds.KMeans(number, n_init=10, random_state=0).fit(vectors[fitted])
     starts = range(0, len(vectors), _BLOCK)
     found = np.concatenate([model.predict(vectors[start : start + _BLOCK]) for start in starts])
-    order = np.argsort(-np.bincount(found, minlength=number), kind="stable")
+    sizes = np.bincount(found, minlength=number)
+    order = np.argsort(-sizes, kind="stable")
     groups = np.argsort(order)[found]
+    order = order[: np.count_nonzero(sizes)]
     centres = model.cluster_centers_[order].astype(np.float32)
     return Clusters(positions, vectors, groups, centres, _silhouette(vectors, groups))
 
