@@ -132,8 +132,8 @@ def _brought_up_to_date(index: Any, vectors: Array, addresses: Array) -> Any | N
 def _measured(index: Any, kinds: list[Queries], vectors: Array, addresses: Array) -> Quality:
     """Doubles the cells that are looked into until enough of the nearest are found, by queries of every kind.
 
-    The nearest are those of the vectors in float32. Of each query, a row of the index, the row itself does not
-    count. Of equal vectors any will do (Aumüller et al. 2018, arXiv:1807.05614).
+    The nearest are those of the vectors in float32. Of each query, a row of the index, the row itself does
+    not count. Of equal vectors any will do (Aumüller et al. 2018, arXiv:1807.05614).
 
     Queries differ: some find all, some half. So the recall asked for must be passed by three standard errors
     of the mean, or new queries would find less as often as not.

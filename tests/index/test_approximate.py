@@ -14,7 +14,7 @@ from sensorium.index import approximate, nearest
 from sensorium.index.approximate import Queries, held, prepare
 from sensorium.index.nearest import Allowed, Nearest, exact
 from sensorium.index.neighbours import duplicates, outliers
-from sensorium.index.results import quality_words
+from sensorium.index.results import Results, quality_words
 
 ROWS, DIM = 3_000, 16
 
@@ -72,6 +72,14 @@ def test_its_recall_is_measured_and_said(vectors: Array, addresses: Array) -> No
     words = quality_words(found.quality)
     assert words.startswith(f"approximate, recall@10 {found.quality.recall:.3f} (measured with 300 queries")
     assert "below" in quality_words(found.quality._replace(recall=0.5))
+
+
+def test_what_no_filter_was_measured_with_is_said() -> None:
+    quality = {"image": nearest.Quality(0.994, 1000, 128, 894)}
+    found = Results("a bird", "vector", None, 50_000, 1, quality, [], {})
+    assert found.header().endswith("(measured with 1000 queries against exact search; 128 of 894 cells)")
+    filtered = Results("a bird", "vector", "price > 2", 50_000, 1, quality, [], {})
+    assert filtered.header().endswith("894 cells); recall was measured without a filter")
 
 
 def test_the_kind_of_queries_that_finds_least_counts(vectors: Array, addresses: Array) -> None:
