@@ -8,8 +8,9 @@ from typing import Any
 
 from sensorium.data.table import read_table
 from sensorium.errors import SensoriumError
+from sensorium.index.changes import keeper_of, warn_of_left_out
 from sensorium.index.embedder import Embedder, ModelEmbedder, require_same_model
-from sensorium.index.index import MODEL, Index, keeper_of, warn_of_left_out
+from sensorium.index.index import MODEL, Index
 from sensorium.index.media import FOLDER as MEDIA_FOLDER
 from sensorium.index.rows import check_keys, describe, records
 from sensorium.index.storage import DATASET, create_storage, is_remote, open_storage

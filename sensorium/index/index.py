@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from sensorium.data.table import Table, nearest_name, read_table
+from sensorium.data.table import Table, nearest_name
 from sensorium.errors import SensoriumError
+from sensorium.index.changes import condition_of, keeper_of, read_rows, refuse_known_keys
 from sensorium.index.embedder import Embedder, ModelEmbedder, require_same_model
 from sensorium.index.manifest import Manifest
 from sensorium.index.media import FOLDER as MEDIA_FOLDER
-from sensorium.index.media import Keeper, drop_copies
+from sensorium.index.media import drop_copies
 from sensorium.index.query import parse_part
 from sensorium.index.results import Results
-from sensorium.index.rows import NUMBER, check_keys, key_text, left_out, records
+from sensorium.index.rows import NUMBER, records
 from sensorium.index.search import Request, answer, check_request
-from sensorium.index.storage import (
-    DIGEST,
-    Storage,
-    is_remote,
-    open_storage,
-    quoted,
-    stored_name,
-)
+from sensorium.index.storage import DIGEST, Storage, is_remote, open_storage, stored_name
 from sensorium.index.view import View
 from sensorium.predict import load
 
@@ -149,10 +141,8 @@ class Index:
             UserWarning: naming columns that the index does not keep.
         """
         self.refresh()
-        table = self._table(data, media_root)
-        check_keys(table, self.manifest.key)
-        if NUMBER in table.names or self.manifest.key != [NUMBER]:
-            self._refuse_known_keys(table)
+        table = read_rows(data, media_root, self.manifest)
+        refuse_known_keys(table, self.view)
         return self._write(table, keep_media, self._storage.add)
 
     def update(self, data: Any, media_root: str | Path | None = None, keep_media: bool = False) -> int:
@@ -162,9 +152,8 @@ class Index:
             How many rows were written.
         """
         self.refresh()
-        table = self._table(data, media_root)
+        table = read_rows(data, media_root, self.manifest)
         table.require(self.manifest.key)
-        check_keys(table, self.manifest.key)
         return self._write(table, keep_media, self._storage.replace)
 
     def delete(self, keys: Sequence[Any] = (), where: str | None = None) -> int:
@@ -181,14 +170,7 @@ class Index:
             SensoriumError: when there is no row of a key, or the condition cannot be understood.
         """
         self.refresh()
-        conditions = [f"({where})"] if where else []
-        for key in keys:
-            known = self.view.keys[self.view.position(key_text(key) if isinstance(key, tuple) else str(key))]
-            named = zip(self.manifest.key, known, strict=True)
-            conditions.append(f"({' AND '.join(f'{quoted(name)} = {_literal(one)}' for name, one in named)})")
-        if not conditions:
-            raise SensoriumError("nothing to delete: give keys, or a condition")
-        deleted = self._storage.delete(" OR ".join(conditions))
+        deleted = self._storage.delete(condition_of(keys, where, self.view))
         self.refresh()
         return deleted
 
@@ -235,23 +217,6 @@ class Index:
             self._embedder = embedder
         return self._embedder
 
-    def _table(self, data: Any, media_root: str | Path | None) -> Table:
-        table = read_table(data, media_root)
-        table.require(
-            [name for name in self.manifest.fields if name != NUMBER or self.manifest.key != [NUMBER]]
-        )
-        warn_of_left_out(table, self.manifest)
-        return table
-
-    def _refuse_known_keys(self, table: Table) -> None:
-        known = {key_text(key) for key in self.view.keys}
-        for row, key in enumerate(zip(*(table.column(name) for name in self.manifest.key), strict=True)):
-            if key_text(key) in known:
-                raise SensoriumError(
-                    f"{table.source}, row {row}: {self.place} has a row of the key {key_text(key)[:60]!r} "
-                    "already; --update replaces it"
-                )
-
     def _write(
         self, table: Table, keep_media: bool, write: Callable[[Iterator[pa.RecordBatch]], None]
     ) -> int:
@@ -264,39 +229,7 @@ class Index:
         return len(table)
 
 
-def keeper_of(table: Table, embedder: Embedder, folder: Path | None, keep_media: bool) -> Keeper:
-    """What refers to a table's media, and copies them where that is asked for.
-
-    Raises:
-        SensoriumError: when copies are asked for where there is no folder.
-    """
-    if keep_media and folder is None:
-        raise SensoriumError("copies of media are kept in a folder alone, not on an object store")
-    copies = folder / MEDIA_FOLDER if keep_media and folder is not None else None
-    return Keeper(table.media_root, embedder.limits, copies)
-
-
-def warn_of_left_out(table: Table, manifest: Manifest) -> None:
-    """Warns of columns that the index does not keep, at the line that called what called this."""
-    names = left_out(table, manifest)
-    if names:
-        listed = ", ".join(map(repr, names[:5])) + (", …" if len(names) > 5 else "")
-        words = f"{table.source}: the index does not keep {listed}"
-        warnings.warn(words, UserWarning, stacklevel=4)
-
-
 def _listed(words: Words) -> list[str]:
     if words is None:
         return []
     return [str(words)] if isinstance(words, str | Path) else [str(one) for one in words]
-
-
-def _literal(value: Any) -> str:
-    """A value in SQL."""
-    if isinstance(value, bool | int | float):
-        return str(value).lower()
-    if isinstance(value, datetime):
-        return f"timestamp '{value.isoformat(sep=' ')}'"
-    if isinstance(value, date):
-        return f"date '{value.isoformat()}'"
-    return "'" + str(value).replace("'", "''") + "'"

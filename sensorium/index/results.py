@@ -68,7 +68,10 @@ class Results:
         found = f"{len(self.hits)} of {count(self.rows, 'row')}{where}"
         if not any(one.cells for one in self.quality.values()):
             return f"{found}; exact" if self.quality else found
-        return "; ".join([found, *(f"{name}: {quality_words(one)}" for name, one in self.quality.items())])
+        words = [f"{name}: {quality_words(one)}" for name, one in self.quality.items()]
+        if self.where:
+            words.append("recall was measured without a filter")
+        return "; ".join([found, *words])
 
 
 def quality_words(quality: Quality) -> str:
