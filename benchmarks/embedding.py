@@ -32,7 +32,6 @@ from benchmarks.workers import ask, start
 from sensorium.weights import find
 
 WEIGHTS = "sentence-transformers/all-MiniLM-L6-v2"
-SENTENCES = 2048
 BASE, OPENVINO, OURS = "sentence-transformers, fp32", "OpenVINO, bf16", "Sensorium"
 PEERS = {BASE: "embedding_sentence_transformers", OPENVINO: "embedding_openvino"}
 
@@ -41,9 +40,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measures every library with every number of threads."""
     options = parser(__doc__ or "", repeats=5)
     options.add_argument("--threads", type=int, nargs="+", default=[1, 2], help="threads of each library")
+    options.add_argument("--sentences", type=int, default=2048, help="that each library encodes in a repeat")
     chosen = options.parse_args(arguments)
     began = circumstances()
-    sentences = made_sentences(32 if chosen.smoke else SENTENCES)
+    sentences = made_sentences(32 if chosen.smoke else chosen.sentences)
     content: dict[str, Any] = {"tables": {}, "bases": {}, "notes": {}, "costs": {}}
     for threads in [1] if chosen.smoke else chosen.threads:
         title = f"{threads} {'thread' if threads == 1 else 'threads'}, sentences"

@@ -26,8 +26,10 @@ TEXTS_AT_ONCE, MEDIA_AT_ONCE = 4096, 64
 """Cells that are decoded, sorted by length and encoded together."""
 CELLS_READ_AT_ONCE = 65_536
 """Cells whose features are looked up in the cache together, and read in the order in which they lie there."""
-TOKENS_A_BATCH, VALUES_A_BATCH = 4096, 5_000_000
-"""Numbers, padding included, that pass the backbone at a time: ids of texts; pixels and samples of media."""
+TOKENS_A_BATCH, VALUES_A_BATCH = 1024, 5_000_000
+"""Numbers, padding included, that pass the backbone at a time: ids of texts; pixels and samples of media.
+
+So few that the states between layers stay in the processor's caches: MiniLM passes 6 % more than with 4096."""
 SECONDS_BETWEEN_LINES = 10.0
 """How often it is said how far the work is."""
 

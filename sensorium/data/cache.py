@@ -329,16 +329,16 @@ class _OpenSegment(NamedTuple):
     """A segment's two files, as descriptors; -1 for one that cannot be read."""
 
     name: str
-    index: int
-    data: int
+    index_file: int
+    data_file: int
 
     def array(self, place: _Place, digest: str, key: str) -> Array | None:
         """The array at a place, read-only; None where it is damaged, or of another content or settings."""
-        text = next(_lines(self.index, place.offset), None)
+        text = next(_lines(self.index_file, place.offset), None)
         line = None if text is None else _Line.decode(self.name, text)
         if line is None or (line.digest, line.key) != (digest, key):
             return None
-        content = _read_at(self.data, line.offset, line.size)
+        content = _read_at(self.data_file, line.offset, line.size)
         if len(content) < line.size or not (place.checked or zlib.crc32(content) == line.checksum):
             return None
         return np.frombuffer(content, DTYPES[line.dtype]).reshape(line.shape)
