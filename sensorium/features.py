@@ -24,8 +24,13 @@ from sensorium.model import Model
 
 TEXTS_AT_ONCE, MEDIA_AT_ONCE = 4096, 64
 """Cells that are decoded, sorted by length and encoded together."""
-TOKENS_A_BATCH, VALUES_A_BATCH = 4096, 5_000_000
-"""Numbers, padding included, that pass the backbone at a time: ids of texts; pixels and samples of media."""
+CELLS_READ_AT_ONCE = 65_536
+"""Cells whose features are looked up in the cache together, and read in the order in which they lie there."""
+TOKENS_A_BATCH, VALUES_A_BATCH = 1024, 5_000_000
+"""Numbers, padding included, that pass the backbone at a time: ids of texts; pixels and samples of media.
+
+So few ids that states between layers are small, and the allocator has memory for them that is mapped already:
+MiniLM passes 6 % more texts than with 4096."""
 SECONDS_BETWEEN_LINES = 10.0
 """How often it is said how far the work is."""
 
@@ -134,14 +139,13 @@ class Extraction:
         """Puts what the cache holds; returns the cells that it lacks."""
         if self.cache is None:
             return np.arange(len(distinct.first))
-        lacking = []
-        for cell, digest in enumerate(distinct.digests):
-            features = self.cache.get(digest.decode(), self.key)
-            if features is None:
-                lacking.append(cell)
-            else:
-                writer.put(cell, features)
-        return np.array(lacking, dtype=np.int64)
+        lacking = np.ones(len(distinct.first), dtype=bool)
+        for start in range(0, len(lacking), CELLS_READ_AT_ONCE):
+            digests = [digest.decode() for digest in distinct.digests[start : start + CELLS_READ_AT_ONCE]]
+            for place, features in self.cache.get_many(digests, self.key):
+                writer.put(start + place, features)
+                lacking[start + place] = False
+        return np.flatnonzero(lacking)
 
     def _decoded(self, first: Rows, cells: Rows) -> Iterator[tuple[Rows, list[Array | None]]]:
         """Cells in blocks, decoded by threads, one block ahead."""

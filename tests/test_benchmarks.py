@@ -16,6 +16,7 @@ from benchmarks import (
     autogluon,
     cold_start,
     decoding,
+    embedding,
     explanation,
     growth,
     known_answers,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Any] = {
     "autogluon": autogluon.main,
     "cold_start": cold_start.main,
     "decoding": decoding.main,
+    "embedding": embedding.main,
     "explanation": explanation.main,
     "growth": growth.main,
     "loader": loader.main,
@@ -207,7 +209,7 @@ def test_the_error_is_the_mean_over_seeds() -> None:
     assert tables.error_of("category", np.eye(2))["seeds"] == [0.5, 0.5]
 
 
-@pytest.mark.parametrize("name", ["ludwig", "autogluon"])
+@pytest.mark.parametrize("name", ["ludwig", "autogluon", "embedding"])
 def test_a_peer_is_pinned_whole(name: str) -> None:
     lines = (Path(tables.__file__).parent / "peers" / f"{name}.txt").read_text().splitlines()[1:]
     assert all("==" in line for line in lines)

@@ -1,6 +1,7 @@
 """Makes a peer's environment: `.peers/NAME` under the repository's root, which git ignores.
 
-    python -m benchmarks.peers.setup keras      # 2 min, 1.6 GB; ludwig, autogluon: 4 min, 2.4 GB
+    python -m benchmarks.peers.setup keras      # 2 min, 1.6 GB; ludwig, autogluon: 4 min, 2.4 GB;
+                                                # embedding: 1 min, 1.7 GB
 
 A peer is `NAME.txt` here, its packages with their versions; a line in `STEPS`, where pip has to be called
 in another way than once with that file; and `NAME_*.py`, which its own interpreter runs. Benchmarks leave
@@ -26,6 +27,7 @@ STEPS: Mapping[str, Sequence[Sequence[str]]] = {
     # Every package is named, so pip need not look for what fits: it would bring a CUDA build of torch.
     "ludwig": (("install", "--no-deps", "--requirement", str(HERE / "ludwig.txt")),),
     "autogluon": (("install", "--no-deps", "--requirement", str(HERE / "autogluon.txt")),),
+    "embedding": (("install", "--no-deps", "--requirement", str(HERE / "embedding.txt")),),
 }
 """Peer → the calls of pip that fill its environment, in order."""
 

@@ -11,9 +11,10 @@ import time
 import uuid
 import weakref
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from io import FileIO
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
@@ -100,14 +101,40 @@ class Cache:
                 self._refresh()
             place = self._place(place_key)
         while place is not None:
-            line = self._numbered[place.segment].line(place.offset)
-            known = line is not None and (line.digest, line.key) == (digest, key)
-            array = self._numbered[place.segment].array(line, place.checked) if line and known else None
+            with self._numbered[place.segment].opened() as segment:
+                array = segment.array(place, digest, key)
             if array is not None:
                 self._check_off(place_key, place)
                 return array
             place = self._drop(place_key, place)
         return None
+
+    def get_many(self, digests: Sequence[str], key: str) -> Iterator[tuple[int, Array]]:
+        """What `get` gives for many contents, in half its time, as files are opened once.
+
+        Args:
+            digests: of the sources' contents.
+            key: the settings that they were decoded with.
+
+        Yields:
+            Position among `digests`, and the array, in the order in which they lie on the disk; nothing for
+            those of which no whole array is kept.
+        """
+        place_keys = [key_of(digest, key) for digest in digests]
+        with self._lock:
+            self._refresh()
+            places = [self._place(place_key) for place_key in place_keys]
+        kept = sorted((place, position) for position, place in enumerate(places) if place is not None)
+        for number, ones in groupby(kept, key=lambda one: one[0].segment):
+            with self._numbered[number].opened() as segment:
+                for place, position in ones:
+                    array = segment.array(place, digests[position], key)
+                    if array is None:  # damaged, but it may be kept at another place too
+                        array = self.get(digests[position], key)
+                    else:
+                        self._check_off(place_keys[position], place)
+                    if array is not None:
+                        yield position, array
 
     def put(self, digest: str, key: str, array: Array, source_bytes: int) -> None:
         """Keeps an array; does nothing where one is kept already or nothing can be written.
@@ -284,21 +311,35 @@ class _Segment:
 
     def new_lines(self) -> Iterator[tuple[int, _Line]]:
         """Offset and line of those that were added since the last call; half a line waits for its rest."""
-        for text in _lines(self._index, self._read):
-            offset, self._read = self._read, self._read + len(text)
-            line = _Line.decode(self._data.stem, text)
-            if line is not None:
-                yield offset, line
+        with _opened(self._index) as file:
+            for text in _lines(file, self._read):
+                offset, self._read = self._read, self._read + len(text)
+                line = _Line.decode(self._data.stem, text)
+                if line is not None:
+                    yield offset, line
 
-    def line(self, offset: int) -> _Line | None:
-        """The line at an offset; None where the file is gone or another."""
-        text = next(_lines(self._index, offset), None)
-        return None if text is None else _Line.decode(self._data.stem, text)
+    @contextmanager
+    def opened(self) -> Iterator[_OpenSegment]:
+        """For reading arrays; closed afterwards, as there may be many segments."""
+        with _opened(self._index) as index, _opened(self._data) as data:
+            yield _OpenSegment(self._data.stem, index, data)
 
-    def array(self, line: _Line, checked: bool) -> Array | None:
-        """The array of a line, read-only; None where it is damaged."""
-        content = _read_at(self._data, line.offset, line.size)
-        if len(content) < line.size or not (checked or zlib.crc32(content) == line.checksum):
+
+class _OpenSegment(NamedTuple):
+    """A segment's two files, as descriptors; -1 for one that cannot be read."""
+
+    name: str
+    index_file: int
+    data_file: int
+
+    def array(self, place: _Place, digest: str, key: str) -> Array | None:
+        """The array at a place, read-only; None where it is damaged, or of another content or settings."""
+        text = next(_lines(self.index_file, place.offset), None)
+        line = None if text is None else _Line.decode(self.name, text)
+        if line is None or (line.digest, line.key) != (digest, key):
+            return None
+        content = _read_at(self.data_file, line.offset, line.size)
+        if len(content) < line.size or not (place.checked or zlib.crc32(content) == line.checksum):
             return None
         return np.frombuffer(content, DTYPES[line.dtype]).reshape(line.shape)
 
@@ -351,24 +392,32 @@ def _write(file: FileIO, content: bytes) -> None:
         rest = rest[file.write(rest) :]
 
 
-def _read_at(path: Path, offset: int, size: int) -> bytes:
-    """Bytes of a file; fewer at its end, none where it cannot be read. It is closed: files may be many."""
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    """A file's descriptor; -1 where it cannot be opened."""
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
-        return b""
+        yield -1
+        return
     try:
-        return os.pread(file, size, offset)
-    except OSError:
-        return b""
+        yield file
     finally:
         os.close(file)
 
 
-def _lines(path: Path, offset: int) -> Iterator[bytes]:
+def _read_at(file: int, offset: int, size: int) -> bytes:
+    """Bytes of a file; fewer at its end, none where it cannot be read."""
+    try:
+        return os.pread(file, size, offset)
+    except OSError:
+        return b""
+
+
+def _lines(file: int, offset: int) -> Iterator[bytes]:
     """Whole lines of a file from an offset on."""
     rest, size = b"", _LINE_BYTES
-    while block := _read_at(path, offset + len(rest), size):
+    while block := _read_at(file, offset + len(rest), size):
         *whole, rest = (rest + block).split(b"\n")
         for line in whole:
             offset += len(line) + 1

@@ -66,6 +66,46 @@ def test_gives_back_what_was_put(tmp_path: Path) -> None:
         assert current.notes == []
 
 
+def test_many_at_once_are_what_each_alone_is(tmp_path: Path) -> None:
+    one, other = Cache(tmp_path), Cache(tmp_path)
+    for seed in range(40):
+        (one if seed % 3 else other).put(f"{seed}", "image", picture(seed), 1000)
+    wanted = ["absent", *(f"{seed}" for seed in reversed(range(40))), "7"]
+    for current in (one, Cache(tmp_path)):
+        found = list(current.get_many(wanted, "image"))
+        assert sorted(position for position, _ in found) == list(range(1, 42))
+        for position, array in found:
+            assert (array == picture(int(wanted[position]))).all()
+            assert not array.flags.writeable
+        assert not list(current.get_many(wanted, "audio"))
+
+
+def test_many_at_once_are_read_forwards_from_files_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    filled(tmp_path, 20)
+    cache, opened, open_file = Cache(tmp_path), [], os.open
+    cache._refreshed = float("inf")  # looks for nothing new, which opens files too
+    monkeypatch.setattr(os, "open", lambda path, flags: opened.append(path) or open_file(path, flags))
+    found = [position for position, _ in cache.get_many([f"digest {19 - seed}" for seed in range(20)], "key")]
+    assert found == list(reversed(range(20)))  # as they were put
+    assert sorted(opened) == sorted([*data_files(tmp_path), *index_files(tmp_path)])
+
+
+def test_many_at_once_leave_out_what_is_damaged_and_take_it_from_elsewhere(tmp_path: Path) -> None:
+    one, other = Cache(tmp_path), Cache(tmp_path)
+    for cache in (one, other):
+        cache.put("twice", "key", picture(1), 1)
+    one.put("once", "key", picture(2), 1)
+    reader = Cache(tmp_path)
+    (damaged,) = (path for path in data_files(tmp_path) if path.stat().st_size == 2 * 768)
+    damaged.write_bytes(bytes(2 * 768))
+    ((position, array),) = reader.get_many(["once", "twice"], "key")
+    assert position == 1
+    assert (array == picture(1)).all()
+    assert "damaged" in reader.notes[0]
+
+
 def test_arrays_that_are_not_contiguous(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     turned = picture(1).transpose(1, 2, 0)[::2]
