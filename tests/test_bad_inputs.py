@@ -22,9 +22,9 @@ from sensorium.recipe import parse_recipe, read_recipe
 from sensorium.training.progress import Silent
 from tests import made
 from tests.bad_inputs import cells
-from tests.bad_inputs.case import ROWS, Case, make_folder, matches
+from tests.bad_inputs.case import ROWS, Case, make_folder, matches, nothing
 from tests.bad_inputs.cells import BAD, ODD, Cell
-from tests.bad_inputs.indexes import INDEXES, nothing
+from tests.bad_inputs.indexes import INDEXES
 from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
 from tests.bad_inputs.tables import ODD as ODD_TABLES

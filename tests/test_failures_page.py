@@ -13,10 +13,11 @@ from tests.bad_inputs.indexes import INDEXES
 from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
 from tests.bad_inputs.tables import TABLES
+from tests.bad_inputs.weights import WEIGHTS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SEEN = {
-    *(case.says for case in (*BAD, *RECIPES, *TABLES, *RUNS, *INDEXES)),
+    *(case.says for case in (*BAD, *RECIPES, *TABLES, *RUNS, *WEIGHTS, *INDEXES)),
     test_full_disk.CHECKPOINT,
     test_full_disk.READ_ONLY,
 }

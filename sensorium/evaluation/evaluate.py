@@ -20,6 +20,7 @@ from sensorium.evaluation.inputs import InputSubset, predict_subsets, score_subs
 from sensorium.evaluation.metrics import Confusion, Interval, confusion, score
 from sensorium.evaluation.studies import STUDIES
 from sensorium.evaluation.study import Subject, Training
+from sensorium.features import use_features
 from sensorium.inference import Collected, collect, sample
 
 if TYPE_CHECKING:
@@ -179,13 +180,23 @@ def evaluate(
     rows = np.arange(len(table), dtype=np.int64) if rows is None else rows
     _check(predictor, table, rows)
     check_share(coverage)
-    loader = predictor.loader(table)
-    collected = collect(predictor.model, loader, rows)
-    by_subset = predict_subsets(predictor.model, loader, collected)
-    cells = loader.quarantine.cells()
-    outputs = {name: _score_output(predictor, loader, collected, name) for name in collected.targets}
+    features = predictor.loader(table)
+    use_features(predictor.model, features, rows, say=lambda line: None)
+    collected = collect(predictor.model, features, rows)
+    by_subset = predict_subsets(predictor.model, features, collected)
+    cells = features.quarantine.cells()
+    outputs = {name: _score_output(predictor, features, collected, name) for name in collected.targets}
     subject = Subject(
-        predictor, table, loader, collected, outputs, by_subset, training, coverage, list(slices)
+        predictor,
+        table,
+        predictor.loader(table),
+        features,
+        collected,
+        outputs,
+        by_subset,
+        training,
+        coverage,
+        list(slices),
     )
     answers = {name: STUDIES[name].measure(subject) for name in STUDIES if name in studies}
     return Evaluation(

@@ -31,6 +31,8 @@ from sensorium.recipe import Recipe
 LEVELS = tuple(step / 10 for step in range(11))
 MOST_ROWS = 500
 """Rows on which noise is tried; of more rows, a fixed sample is taken."""
+MOST_ROWS_PRETRAINED = 100
+"""The same, where an encoder is pretrained: a row passes it anew at every level of every kind of noise."""
 BATCH_SIZE = 16
 """Rows encoded at a time: larger batches of pictures spend their time on fresh memory."""
 RESAMPLES = 200
@@ -111,7 +113,7 @@ class _Case(NamedTuple):
 def measure(subject: Subject) -> Noise | None:
     """Makes every input worse that some row has, alone and all together, and scores every step."""
     predictor, collected = subject.predictor, subject.collected
-    chosen = sample(np.arange(len(collected.rows)), MOST_ROWS)
+    chosen = sample(np.arange(len(collected.rows)), _most_rows(predictor.recipe))
     there = collected.present[chosen]
     inputs = [name for place, name in enumerate(predictor.inputs) if there[:, place].any()]
     tried = _tried(predictor.recipe, inputs)
@@ -125,6 +127,11 @@ def measure(subject: Subject) -> Noise | None:
             curves += [_curve(predictor.recipe, name, head, target, sources, own) for sources in tried]
             metrics[name] = head.metric
     return Noise(len(chosen), metrics, curves) if curves else None
+
+
+def _most_rows(recipe: Recipe) -> int:
+    pretrained = any(one.encoder.kind == "pretrained" for one in recipe.inputs.values())
+    return MOST_ROWS_PRETRAINED if pretrained else MOST_ROWS
 
 
 def _tried(recipe: Recipe, inputs: list[str]) -> list[Sources]:

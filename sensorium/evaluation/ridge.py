@@ -11,6 +11,7 @@ from sensorium.data.column import Array
 from sensorium.data.loader import Loader, Rows
 from sensorium.evaluation.study import Subject
 from sensorium.evaluation.words import count, number
+from sensorium.features import use_features
 from sensorium.heads.retrieval import ranks, retrieval_metrics
 from sensorium.heads.similarity import SimilarityHead
 from sensorium.inference import sample
@@ -55,8 +56,10 @@ def ridge_between(subject: Subject, name: str, head: SimilarityHead) -> Ridge | 
     if training is None or not frozen or not len(training.parts["train"]):
         return None
     rows = sample(training.parts["train"], MOST_ROWS)
-    fitted = _features(model, subject.predictor.loader(training.table), rows, between)
-    measured = _features(model, subject.loader, subject.collected.rows, between)
+    taught_from = subject.predictor.loader(training.table)
+    use_features(model, taught_from, rows, say=lambda line: None)
+    fitted = _features(model, taught_from, rows, between)
+    measured = _features(model, subject.features, subject.collected.rows, between)
     target = subject.collected.targets[name]
     found = {}
     for one, other in combinations(range(len(between)), 2):

@@ -35,7 +35,9 @@ class Subject:
     Attributes:
         predictor: the model.
         table: that was measured.
-        loader: over the table, with the targets that it has.
+        loader: over the table, with the targets that it has; gives cells, for what is shown or made worse.
+        features: the same, but for frozen encoders, whose features it gives in place of cells. All that
+            only asks what the model says reads here.
         collected: the predictions for the rows measured, with nothing hidden.
         outputs: output → its scores.
         by_subset: the predictions with inputs absent.
@@ -47,6 +49,7 @@ class Subject:
     predictor: Predictor
     table: Table
     loader: Loader
+    features: Loader
     collected: Collected
     outputs: dict[str, OutputEvaluation]
     by_subset: SubsetPredictions

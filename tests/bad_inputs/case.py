@@ -44,6 +44,10 @@ def make_folder(folder: Path) -> None:
     made.write_recipe(folder / "recipe.yaml", made.simple_recipe(epochs=1))
 
 
+def nothing(folder: Path) -> None:
+    """All is whole."""
+
+
 def file(name: str, content: str | bytes) -> Spoil:
     """Writes a file."""
     return lambda folder: (folder / name).write_bytes(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.bad_inputs.case import Case, Spoil, file
+from tests.bad_inputs.case import Case, Spoil, file, nothing
 from tests.bad_inputs.runs import edit
 
 SEARCH = "search idx"
@@ -24,10 +24,6 @@ def change_manifest(**fields: object) -> Spoil:
         dataset.update_schema_metadata({"sensorium": manifest.model_dump_json()})
 
     return spoil
-
-
-def nothing(folder: Path) -> None:
-    """All is whole."""
 
 
 INDEXES: tuple[Case, ...] = (

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.bad_inputs.case import Case, Spoil, both, file
+from tests.bad_inputs.case import Case, Spoil, both, file, nothing
 
 MODEL = "runs/simple/model"
 LAST = "runs/simple/checkpoints/last.safetensors"
@@ -287,5 +287,36 @@ RUNS: tuple[Case, ...] = (
         "evaluate runs/simple other.csv",
         "No row has a known label, so there is nothing to score.",
         0,
+    ),
+    Case(
+        "a row to explain that is not there",
+        nothing,
+        "explain runs/simple --rows 99",
+        "rows: there is no row 99; …/table.csv has 24 rows, 0 to 23",
+    ),
+    Case(
+        "a row to explain of a key that is not there",
+        nothing,
+        "explain runs/simple --key id=nobody",
+        "key: no row of …/table.csv has id=nobody",
+    ),
+    Case(
+        "an output to explain that is not there",
+        nothing,
+        "explain runs/simple --output labl",
+        "output: there is no output 'labl' (did you mean 'label'?)",
+    ),
+    Case(
+        "a class to explain that is not there",
+        nothing,
+        "explain runs/simple --output label --class bird",
+        "class: output 'label' has no class 'bird'…",
+    ),
+    Case(
+        "a way to explain that is not there",
+        nothing,
+        "explain runs/simple --method oclusion",
+        "method: there is no method 'oclusion' (did you mean 'occlusion'?); "
+        "one of occlusion, integrated_gradients",
     ),
 )

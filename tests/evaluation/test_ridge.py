@@ -1,5 +1,8 @@
 """A ridge regression between frozen features, by hand and beside a trained similarity."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -8,6 +11,7 @@ from sensorium.evaluation import evaluate
 from sensorium.evaluation.ridge import PENALTY, ridge
 from sensorium.evaluation.study import Training
 from tests import made
+from tests.made_checkpoint import text_checkpoint
 
 
 def test_one_feature_by_hand():
@@ -24,27 +28,30 @@ def test_wide_and_narrow_forms_agree():
     np.testing.assert_allclose(ridge(*both, asked), ridge(known, answers, asked), rtol=1e-6)
 
 
-def test_it_stands_beside_a_similarity_of_frozen_encoders():
+def retrieval(encoder: dict[str, Any]) -> Any:
+    """A similarity of a text and its copy, measured on rows that it did not see; and its words."""
     rows = made.simple_rows(60)
     rows["words"] = [f"{made.WORDS[row % 7]} {made.WORDS[7 + row % 6]}" for row in range(60)]
     recipe = made.simple_recipe(epochs=1)
     recipe["data"] = {"split": {"validation": 0, "test": 0}}
-    recipe["inputs"] = {
-        "words": recipe["inputs"]["words"],
-        "copy": {**recipe["inputs"]["words"], "column": "words"},
-    }
+    words = {"type": "text", "column": "words", "encoder": encoder}
+    recipe["inputs"] = {"words": words, "copy": words}
     recipe["outputs"] = {"match": {"type": "similarity", "between": ["words", "copy"]}}
     predictor = sensorium.fit(rows, recipe=recipe, verbose=False)
     table = predictor.open(rows)
-    parts = {"train": np.arange(40)}
-    studies = ["retrieval"]
-    measured = evaluate(predictor, table, np.arange(40, 60), training=Training(table, parts), studies=studies)
-    assert measured.studies["retrieval"]["match"].ridge is None
-    for name in predictor.inputs:
-        predictor.model.encoder(name).frozen = True
-    measured = evaluate(predictor, table, np.arange(40, 60), training=Training(table, parts), studies=studies)
+    training = Training(table, {"train": np.arange(40)})
+    return evaluate(predictor, table, np.arange(40, 60), training=training, studies=["retrieval"])
+
+
+def test_it_stands_beside_a_similarity_of_frozen_encoders(tmp_path: Path):
+    weights = text_checkpoint(tmp_path / "tiny")
+    measured = retrieval({"kind": "pretrained", "weights": str(weights)})
     found = measured.studies["retrieval"]["match"].ridge
     assert found.rows == 40
-    # the means of two tables of random vectors of the same words are linear in one another
+    # the features of a text and of its copy are the same
     assert found.metrics["recall_at_1"] > 0.8
     assert "learned from 40 training rows, reaches R@10 1.000" in " ".join(str(measured).split())
+
+
+def test_it_needs_frozen_encoders():
+    assert retrieval({"kind": "mean"}).studies["retrieval"]["match"].ridge is None
