@@ -19,7 +19,7 @@ from sensorium.config import Config
 ROOT = Path(sensorium.__file__).parent
 STAGES = [
     {"errors", "config", "folders"},
-    {"batch", "layers", "frozen", "weights", "data"},
+    {"batch", "layers", "frozen", "undrawn", "weights", "data"},
     {"encoders", "fusion", "heads"},
     {
         "yaml_file",
