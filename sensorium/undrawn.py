@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.nn import init
 from torch.overrides import TorchFunctionMode
@@ -14,7 +15,10 @@ _DRAWS = {Tensor.uniform_, Tensor.normal_, init.uniform_, init.normal_, init.kai
 
 
 class Undrawn(TorchFunctionMode):
-    """A context in which new weights hold whatever lay in memory; the random generators do not move."""
+    """A context in which new weights are zero where they would be drawn; the random generators do not move.
+
+    Zero rather than whatever lay in memory: `trunc_normal_` draws again until all numbers lie within bounds.
+    """
 
     def __torch_function__(
         self,
@@ -25,5 +29,7 @@ class Undrawn(TorchFunctionMode):
     ) -> Any:
         named = kwargs or {}
         if function in _DRAWS:
-            return args[0] if args else named["tensor"]
+            drawn: Tensor = args[0] if args else named["tensor"]
+            with torch.no_grad():
+                return drawn.zero_()
         return function(*args, **named)
