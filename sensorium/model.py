@@ -213,7 +213,7 @@ def save_model(
         "recipe.yaml": recipe.as_yaml(),
         "model.json": json.dumps({"format": FORMAT, **about}, indent=2, ensure_ascii=False),
     }
-    weights = {name: tensor.detach().contiguous().cpu() for name, tensor in state.items()}
+    weights = _apart({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(weights, folder / "model.safetensors")
@@ -221,6 +221,16 @@ def save_model(
             (folder / name).write_text(text, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise SensoriumError(f"{folder}: the model cannot be written ({error})") from None
+
+
+def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of which no two share memory, as safetensors wants it; inputs may share a frozen backbone."""
+    met: set[int] = set()
+    for name, tensor in weights.items():
+        if tensor.data_ptr() in met:
+            weights[name] = tensor.clone()
+        met.add(tensor.data_ptr())
+    return weights
 
 
 def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Column], Model, dict[str, Any]]:
