@@ -11,12 +11,11 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from sensorium.data.column import Array
-from sensorium.data.text import Spans, TextColumn, TextConfig, as_text
+from sensorium.data.text import CHARACTERS_PER_TOKEN, Spans, TextColumn, TextConfig, as_text
 from sensorium.errors import RecipeError, WeightsError
 from sensorium.weights import Checkpoint, find, refuse_other_modality
 
 _OF_THE_CHECKPOINT = ("tokenizer", "vocabulary", "lowercase", "stop_words", "min_count")
-_CHARACTERS_PER_TOKEN = 32  # a text is cut there first, so that one huge cell cannot stall a worker
 _POSITIONS_AFTER_PADDING = {
     *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "data2vec-text", "longformer"),
 }
@@ -100,7 +99,7 @@ class PretrainedTextColumn(TextColumn):
         self.checkpoint = Checkpoint.from_state(state["checkpoint"])
 
     def _read(self, cell: Any) -> str:
-        return as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN].strip()
+        return as_text(cell)[: self.config.length * CHARACTERS_PER_TOKEN].strip()
 
     @cached_property
     def _cutter(self) -> Tokenizer:

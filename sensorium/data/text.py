@@ -23,7 +23,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 PADDING, UNKNOWN, START, END = range(4)
 _SPECIAL = ["<padding>", "<unknown>", "<start>", "<end>"]
-_CHARACTERS_PER_TOKEN = 32  # a text is cut there first, so that one huge cell cannot stall a worker
+CHARACTERS_PER_TOKEN = 32  # a text is cut there first, so that one huge cell cannot stall a worker
 _TRAINING_CHARACTERS = 50_000_000  # texts beyond this many characters do not change a vocabulary any more
 _CACHED_PIECES = 100_000  # words whose ids are remembered, each
 _CACHED_LENGTH = 64  # characters long at most
@@ -164,7 +164,7 @@ class TextColumn(Column):
 
     def decode(self, cell: Any) -> Array:
         length = self.config.length
-        text = self._normalised(as_text(cell)[: length * _CHARACTERS_PER_TOKEN])
+        text = self._normalised(as_text(cell)[: length * CHARACTERS_PER_TOKEN])
         ids: list[int] = []
         for match in self._pieces(text):
             ids += self._ids(match.group())
@@ -174,7 +174,7 @@ class TextColumn(Column):
 
     def spans(self, cell: Any) -> Spans:
         """Where in the text each token lies that `decode` gives, in the same order."""
-        text = self._normalised(as_text(cell)[: self.config.length * _CHARACTERS_PER_TOKEN])
+        text = self._normalised(as_text(cell)[: self.config.length * CHARACTERS_PER_TOKEN])
         places: list[tuple[int, int]] = []
         for match in self._pieces(text):
             text, start = match.string, match.start()
