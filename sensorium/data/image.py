@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import simplejpeg
 from PIL import (
     BmpImagePlugin,
@@ -36,6 +37,9 @@ LONGEST_SIDE = 65_535
 Resize = Literal["crop", "stretch", "pad"]
 Side = Annotated[int, Field(ge=1, le=8192)]
 Size = Side | tuple[Side, Side]
+
+Picture = Image.Image | npt.NDArray[np.uint8]
+"""RGB; an array is `(height, width, 3)`, as a JPEG's decoder gives it."""
 DEFAULT_SIDE = 128
 """Pixels, where neither the recipe nor pretrained weights say a size."""
 
@@ -183,9 +187,13 @@ def scaled_size(width: int, height: int, to_height: int, to_width: int, resize: 
     return max(1, math.ceil(width * scale - 1e-6)), max(1, math.ceil(height * scale - 1e-6))
 
 
-def fit(picture: Image.Image, fitting: Fitting) -> Array:
+def fit(picture: Picture, fitting: Fitting) -> Array:
     """An RGB picture → uint8 `(3, height, width)`, scaled with antialiasing; borders (pad) are black."""
     height, width = fitting.height, fitting.width
+    if isinstance(picture, np.ndarray):
+        if picture.shape[:2] == (height, width) and fitting.scaled(width, height) == (width, height):
+            return np.ascontiguousarray(picture.transpose(2, 0, 1))
+        picture = Image.fromarray(picture)
     inner = (width, height)
     if fitting.resize == "pad":
         fitted = fitting.scaled(picture.width, picture.height)
@@ -206,6 +214,7 @@ def thumbnail(source: Source, side: int) -> Image.Image:
         CellError: as `ImageColumn.decode` does.
     """
     picture = _read(source, Fitting(side, side, "pad"))
+    picture = Image.fromarray(picture) if isinstance(picture, np.ndarray) else picture
     picture.thumbnail((side, side))
     return picture
 
@@ -259,7 +268,7 @@ _DAMAGE = (
 )
 
 
-def _read(source: Source, fitting: Fitting) -> Image.Image:
+def _read(source: Source, fitting: Fitting) -> Picture:
     """The picture upright, in RGB, at least as large as `fit` needs it."""
     title, _ = file_format(source.head())
     if title not in _READERS:
@@ -287,7 +296,7 @@ def _check_bytes(source: Source) -> None:
 _JPEG_BYTES = 256 * 1024**2  # more than 100 million pixels take at the best quality
 
 
-def _read_jpeg(content: bytes, limits: Limits, fitting: Fitting) -> Image.Image:
+def _read_jpeg(content: bytes, limits: Limits, fitting: Fitting) -> Picture:
     """Decoded at the smallest of libjpeg's scales (n/8) that is still large enough."""
     rows, columns, colours, _ = simplejpeg.decode_jpeg_header(content, strict=False)
     check_pixels(columns, rows, limits)
@@ -302,7 +311,7 @@ def _read_jpeg(content: bytes, limits: Limits, fitting: Fitting) -> Image.Image:
         if any(words in str(error).lower() for words in _JPEG_DAMAGE):
             raise
         return _read_jpeg_with_pillow(content, limits, _enough(fitting))
-    return _turned(Image.fromarray(pixels), orientation)
+    return _turned(Image.fromarray(pixels), orientation) if orientation in _TURNS else pixels
 
 
 # libjpeg's warnings that mean lost pixels; others (stray bytes between segments, which cameras write) do not.

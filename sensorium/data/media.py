@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -110,6 +110,8 @@ class Source:
 
 
 _ESCAPES = 100_000  # in a data: URI; each takes far more memory to read than its three characters
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[\\/]")  # of POSIX and of Windows
 
 
 class Media:
@@ -123,6 +125,7 @@ class Media:
 
     def __init__(self, root: Path | None, limits: Limits | None = None) -> None:
         self.root = None if root is None else Path(os.path.realpath(root))
+        self._inside = f"{str(self.root or '').rstrip(os.sep)}{os.sep}"
         self.limits = limits or Limits()
 
     def source(self, cell: Any) -> Source:
@@ -191,22 +194,23 @@ class Media:
         return Source(path, text, self.limits)
 
     def _resolve(self, text: str) -> Path:
+        """The real path under the root. Mostly by strings, as this is done for every cell of every epoch."""
         if not text or "\0" in text:
             raise CellError("the path is empty or holds a null character", "give a path, or leave it missing")
-        if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text):
+        if _URL.match(text):
             raise CellError("the cell is a URL, and nothing is fetched", "download the file, give its path")
         if self.root is None:
             raise CellError("the cell is a path, and the table has no media root", "name the media root")
-        if PurePosixPath(text).is_absolute() or PureWindowsPath(text).is_absolute():
+        if _ABSOLUTE.match(text):
             raise CellError(
                 "the path is absolute, and only paths under the media root are read",
                 "write the path relative to the media root",
             )
         # Links are followed before the check, so what is compared is the file that would be opened.
-        path = Path(os.path.realpath(self.root / text))
-        if ".." in Path(text).parts or not path.is_relative_to(self.root):
+        path = os.path.realpath(self._inside + text)
+        if ".." in text.split("/") or not (path + os.sep).startswith(self._inside):
             raise CellError("the path leaves the media root", "move the file under the root")
-        return path
+        return Path(path)
 
     def _check_size(self, size: int) -> None:
         if size == 0:

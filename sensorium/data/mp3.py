@@ -68,8 +68,8 @@ def mp3_start(source: Source, stream: Stream, seconds: float) -> tuple[Samples, 
     count = min(info.frames, (info.skipped + wanted) // first.samples + 2)
     stream.seek(begin + first.size)
     content = stream.read(min((count + 1) * LARGEST_FRAME, file_size))
-    packets = _packets(content, first, count, to_the_end=count == info.frames)
-    samples = None if packets is None else _decoded(packets, first)
+    frames = _frames(content, first, count, to_the_end=count == info.frames)
+    samples = None if frames is None else _decoded(frames, first, count)
     if samples is None:
         return None
     end = min(info.skipped + wanted, info.frames * first.samples - max(0, info.padded))
@@ -115,27 +115,25 @@ def _info(content: bytes, frame: _Frame, file_size: int) -> _Info | None:
     return _Info(frames, delay + 529, padding - 529)  # a decoder adds 529 samples of its own
 
 
-def _packets(content: bytes, first: _Frame, count: int, to_the_end: bool) -> list[bytes] | None:
+def _frames(content: bytes, first: _Frame, count: int, to_the_end: bool) -> bytes | None:
     """So many frames, one after the other, each whole and like the first."""
-    packets, place = [], 0
+    place = 0
     for _ in range(count):
         frame = _frame(content[place : place + 4])
         if frame is None or frame[1:] != first[1:] or place + frame.size > len(content):
             return None
-        packets.append(content[place : place + frame.size])
         place += frame.size
     rest = content[place:]
     tag_alone = len(rest) == 128 and rest[:3] == b"TAG"
-    return packets if not to_the_end or not rest or tag_alone else None
+    return content[:place] if not to_the_end or not rest or tag_alone else None
 
 
-def _decoded(packets: list[bytes], first: _Frame) -> Samples | None:
-    """Their samples, mono; None where one is damaged."""
+def _decoded(frames: bytes, first: _Frame, count: int) -> Samples | None:
+    """Their samples, mono; None where one is damaged. FFmpeg takes all frames as one packet."""
     decoder: Any = av.CodecContext.create("mp3float", "r")
     try:
-        frames = [frame for packet in packets for frame in decoder.decode(av.Packet(packet))]
+        blocks = [mono(frame) for frame in decoder.decode(av.Packet(frames))]
     except DAMAGE:
         return None
-    blocks = [mono(frame) for frame in frames]
-    whole = len(blocks) == len(packets) and all(len(block) == first.samples for block in blocks)
+    whole = len(blocks) == count and all(len(block) == first.samples for block in blocks)
     return np.concatenate(blocks) if whole else None

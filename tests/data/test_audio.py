@@ -196,7 +196,7 @@ def test_levelled_stays_in_range_and_keeps_the_shape(samples: Samples, loudness:
 def test_levelled_by_hand() -> None:
     # RMS 0.5 = -6.02 dBFS; -20 dBFS is 0.1.
     np.testing.assert_allclose(levelled(np.array([0.5, -0.5], np.float32), -20.0), [0.1, -0.1], rtol=1e-6)
-    assert to_int16(np.array([1.5, -1.5, 0.5], np.float32)).tolist() == [32767, -32767, 16384]
+    assert to_int16(np.array([1.0, -1.0, 0.5], np.float32)).tolist() == [32767, -32767, 16384]
 
 
 def three_parts(rate: int, amplitudes: tuple[float, float, float] = (0.1, 0.2, 0.1)) -> Samples:
