@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from sensorium.cli import main
+from sensorium.cli import VERBS, main
 from sensorium.data.table import read_table
 from sensorium.errors import SensoriumError
 from sensorium.fitting import train_recipe
@@ -421,6 +421,14 @@ def test_the_program_is_installed(trained: Path) -> None:
     assert done.returncode == 1
     assert done.stdout == ""
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("module", ["sensorium", "sensorium.cli"])
+def test_it_runs_as_a_module(module: str) -> None:
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith(f"Usage: python -m {module} [OPTIONS] COMMAND")
+    assert set(VERBS) <= {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
 
 
 def test_version(run: Run) -> None:

@@ -47,6 +47,7 @@ STAGES = [
     },
     {"comparison", "index", "classification"},
     {"cli"},
+    {"__main__"},
 ]
 """A part imports from its own stage and from those before it."""
 
