@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import gc
 import os
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -98,11 +100,13 @@ def train(
     ] = None,
 ) -> None:
     """Train, or go on where training stopped; writes runs/NAME."""
-    from rich.console import Console
+    with _importing():
+        from rich.console import Console
 
-    from sensorium.fitting import dry_run_recipe, train_recipe, with_training
-    from sensorium.recipe import read_recipe
-    from sensorium.training.progress import Terminal
+        import sensorium.training.loop
+        from sensorium.fitting import dry_run_recipe, train_recipe, with_training
+        from sensorium.recipe import read_recipe
+        from sensorium.training.progress import Terminal
 
     reporter = Terminal(Console())
     chosen = with_training(read_recipe(recipe), None if minutes is None else {"minutes": minutes})
@@ -446,6 +450,17 @@ def classify(
         draws=draws, seed=seed, truth=truth, top=top, media_root=media_root,
     )  # fmt: skip
     classify(request, typer.echo, lambda line: typer.echo(line, err=True))
+
+
+@contextlib.contextmanager
+def _importing() -> Iterator[None]:
+    """While large packages are imported, which stay, no time goes into looking for what could be freed."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _refuse_to_overwrite(path: Path, force: bool) -> None:
