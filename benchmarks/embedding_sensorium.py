@@ -21,6 +21,7 @@ from sensorium.data.loader import Loader
 from sensorium.data.media import Media
 from sensorium.data.table import Table, read_table
 from sensorium.embedding import open_embedder
+from sensorium.encoders.pretrained.lazy import built
 from sensorium.features import Extraction
 
 
@@ -63,7 +64,8 @@ class Encoding:
         """Tokens of a sentence and the precision of the backbone."""
         column = self.inputs["sentence"].column
         lengths = [len(column.decode(cell)) for cell in self.table.column("sentence")]
-        precision = str(next(self.encoder.backbone.parameters()).dtype).removeprefix("torch.")
+        backbone = built(self.encoder.backbone, torch.device("cpu"))
+        precision = str(next(backbone.parameters()).dtype).removeprefix("torch.")
         return {"tokens_a_sentence": round(float(np.mean(lengths)), 1), "precision": precision}
 
 

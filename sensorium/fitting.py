@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sensorium.data.table import read_table
-from sensorium.errors import MissingPackage, RecipeError, SensoriumError, require
+from sensorium.errors import RecipeError, SensoriumError, require
 from sensorium.frozen import parameter_words
-from sensorium.ladder import STEPS, Ladder, climbs, step_recipe
 from sensorium.predict import Predictor, load
 from sensorium.prepare import Prepared, check_inputs_readable, check_target_known, doubts, open_table, prepare
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
@@ -116,7 +115,7 @@ def train_in(
     """
     began = time.monotonic() if began is None else began
     require("accelerate", "train")
-    from sensorium.evaluation.plots import draw_learning_curves
+    from sensorium.training.learning_curves import draw_learning_curves
     from sensorium.training.loop import Trainer
     from sensorium.training.run import RunFolder
 
@@ -128,27 +127,25 @@ def train_in(
             _refuse_another_table(recipe, data, run)
             reporter.say(f"{folder}: this run is finished; --fresh trains again")
             return folder
-        if climbs(recipe):
+        if recipe.climbs:
             _climb(recipe, run, reporter, data, fresh, began)
             return folder
         prepared = _prepare(recipe, data, reporter)
-        model = prepared.new_model()  # its frozen backbones are those of the models that follow
-        _use_features(model, prepared, reporter)
+        _use_features(prepared.new_model(), prepared, reporter)
         trainer = Trainer(prepared, run, reporter, began)
         if fresh:
             trainer.time.require_time()
         run.start(recipe, fresh)
         trainer.run()
         _tell_unreadable(prepared, run, reporter)
-        try:
-            draw_learning_curves(trainer.state.progress.history, folder / "learning_curves.png")
-        except MissingPackage as error:
-            reporter.say(f"learning_curves.png is not drawn: {error}")
+        draw_learning_curves(trainer.state.progress.history, folder / "learning_curves.svg")
     return folder
 
 
 def _climb(recipe: Recipe, run: RunFolder, reporter: Reporter, data: Any, fresh: bool, began: float) -> None:
     """Trains the steps of `tune: auto`; the first counts its time from `began`, others from their start."""
+    from sensorium.ladder import STEPS, Ladder, step_recipe
+
     moments = iter([began])
     prepared = prepare(step_recipe(recipe, STEPS[0]), data)
 
@@ -166,7 +163,9 @@ def _climb(recipe: Recipe, run: RunFolder, reporter: Reporter, data: Any, fresh:
 
 def dry_run_recipe(recipe: Recipe, reporter: Reporter) -> None:
     """Trains a few steps in a folder that is thrown away, and says how long the whole would take."""
-    if climbs(recipe):
+    if recipe.climbs:
+        from sensorium.ladder import STEPS, step_recipe
+
         recipe = step_recipe(recipe, STEPS[0], recipe.training.minutes)
         reporter.say(f"tune: auto begins with the step {STEPS[0]}, which is tried here")
     trainer, seconds = _try(recipe, None, reporter)
@@ -185,8 +184,7 @@ def _try(recipe: Recipe, data: Any, reporter: Reporter, steps: int = 3) -> tuple
     from sensorium.training.run import RunFolder
 
     prepared = _prepare(recipe, data, reporter)
-    model = prepared.new_model()
-    _use_features(model, prepared, reporter)
+    _use_features(prepared.new_model(), prepared, reporter)
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(prepared, RunFolder(Path(folder)), Silent())
         return trainer, trainer.try_steps(steps)

@@ -2,9 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
+import torch
 from torch import Tensor, nn
+
+
+class Lazy:
+    """A frozen module that is built when it is first needed, and is no part of the module that has it.
+
+    So it is in no state, and copies share it.
+
+    Args:
+        build: makes it, in evaluation mode.
+
+    Attributes:
+        parameters: how many numbers it has, built or not.
+    """
+
+    def __init__(self, build: Callable[[], nn.Module]) -> None:
+        self.parameters = 0
+        self._build = build
+        self._module: nn.Module | None = None
+
+    def on(self, device: torch.device) -> Any:
+        """The module, on a device."""
+        if self._module is None:
+            self._module = self._build()
+        if next(self._module.parameters()).device != device:
+            self._module.to(device)
+        return self._module
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Lazy:
+        return self
+
+
+def lazy_parts(module: nn.Module) -> list[Lazy]:
+    """The lazy modules that a module and its parts have."""
+    found = (value for part in module.modules() for value in vars(part).values() if isinstance(value, Lazy))
+    return list(dict.fromkeys(found))
 
 
 def frozen_parts(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
@@ -53,7 +90,8 @@ def frozen_tensors(module: nn.Module) -> list[Tensor]:
 def count_parameters(module: nn.Module) -> tuple[int, int]:
     """How many numbers a module has, and how many of them are trained."""
     sizes = [(parameter.numel(), parameter.requires_grad) for parameter in module.parameters()]
-    return sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
+    lazy = sum(part.parameters for part in lazy_parts(module))
+    return lazy + sum(size for size, _ in sizes), sum(size for size, trained in sizes if trained)
 
 
 def parameter_words(parameters: int, trained: int) -> str:

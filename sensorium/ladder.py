@@ -36,7 +36,7 @@ STEPS = ("frozen", "head", "lora", "full")
 """From cheap to dear: a linear answer from frozen features, small layers on them, low-rank updates, all."""
 TRIED = "ladder.json"
 """In the run folder: every step, its cost and its gain."""
-KEPT = ("history.jsonl", "quarantine.jsonl", "learning_curves.png")
+KEPT = ("history.jsonl", "quarantine.jsonl", "learning_curves.svg")
 """Files of the best step that become those of the run."""
 
 
@@ -221,11 +221,6 @@ class Ladder:
             write_atomically(path, _json(plain(self.record)))
         except OSError as error:
             raise SensoriumError(f"{path}: cannot be written ({error.strerror})") from None
-
-
-def climbs(recipe: Recipe) -> bool:
-    """Whether some input has `tune: auto`."""
-    return any(_is_auto(part.encoder) for part in recipe.inputs.values())
 
 
 def step_recipe(recipe: Recipe, tune: str, minutes: float | None = None) -> Recipe:

@@ -17,7 +17,9 @@ from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
 from sensorium.data.column import Column
 from sensorium.encoders import ENCODERS
+from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import with_features
+from sensorium.encoders.pretrained.kept import keep_weights, with_kept_weights
 from sensorium.errors import RecipeError, SensoriumError
 from sensorium.frozen import keep_still
 from sensorium.fusion import FUSIONS
@@ -198,6 +200,8 @@ def save_model(
 ) -> None:
     """Writes weights (safetensors), recipe (YAML), fitted columns and `about` (JSON); never a pickle.
 
+    Frozen backbones, which are no part of the state, are kept as the files that they came in.
+
     Raises:
         SensoriumError: when the folder cannot be written.
     """
@@ -216,6 +220,9 @@ def save_model(
     weights = _apart({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        for name in _with_frozen_weights(recipe):
+            own: Any = columns[name]
+            keep_weights(own.checkpoint, folder)
         save_file(weights, folder / "model.safetensors")
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
@@ -268,6 +275,9 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
             column.load_state(fitted["inputs"][name])
         for name, column in targets.items():
             column.load_state(fitted["outputs"][name])
+        for name in _with_frozen_weights(recipe):
+            own: Any = columns[name]
+            own.checkpoint = with_kept_weights(own.checkpoint, folder)
         with Undrawn():
             model = Model(recipe, columns, targets)
         model.load_state_dict(weights)
@@ -275,6 +285,12 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
         line = str(error).splitlines()[0]
         raise SensoriumError(f"{folder}: the weights do not fit the recipe beside them ({line})") from None
     return recipe, columns, targets, model.eval(), {k: v for k, v in about.items() if k != "format"}
+
+
+def _with_frozen_weights(recipe: Recipe) -> list[str]:
+    """The inputs whose encoders have a frozen backbone."""
+    encoders = {name: part.encoder for name, part in recipe.inputs.items()}
+    return [name for name, one in encoders.items() if isinstance(one, PretrainedConfig) and one.frozen]
 
 
 def _refuse_newer(about: Any, folder: Path) -> None:

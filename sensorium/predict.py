@@ -18,6 +18,7 @@ from sensorium.data.column import Array, Column
 from sensorium.data.loader import BadCell, Loader
 from sensorium.data.table import Table, read_table
 from sensorium.data.tabular import CategoryColumn
+from sensorium.encoders.pretrained.kept import WEIGHTS
 from sensorium.errors import SensoriumError, TableError, did_you_mean
 from sensorium.inference import Collected, collect
 from sensorium.model import Model, load_model
@@ -307,11 +308,15 @@ class Predictor:
             if folder.resolve() == self.folder.resolve():
                 return
             (folder / FILE).unlink(missing_ok=True)  # of another model, which this one takes the place of
+            shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
             for file in ("model.safetensors", "columns.json", "recipe.yaml", "model.json", FILE):
                 if file != FILE or (self.folder / file).exists():
                     shutil.copyfile(self.folder / file, folder / file)
+            if (self.folder / WEIGHTS).exists():
+                shutil.copytree(self.folder / WEIGHTS, folder / WEIGHTS)
         except OSError as error:
-            raise SensoriumError(f"{folder}: the model cannot be written ({error.strerror})") from None
+            why = error.strerror or error
+            raise SensoriumError(f"{folder}: the model cannot be written ({why})") from None
 
     def open(self, data: Any, media_root: str | Path | None = None) -> Table:
         """Reads a table for this model, with the media root that `predict` describes.

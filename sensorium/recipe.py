@@ -89,6 +89,11 @@ class Recipe:
         """A hash of `identity`."""
         return hashlib.sha256(json.dumps(self.identity()).encode()).hexdigest()  # the order of inputs counts
 
+    @property
+    def climbs(self) -> bool:
+        """Whether some input has `tune: auto`: trainings then follow one another, each tuning more."""
+        return any(getattr(part.encoder, "tune", "") == "auto" for part in self.inputs.values())
+
     def table_paths(self) -> str | list[str]:
         """The table's paths as they are from the working folder: relative inside it, absolute elsewhere.
 

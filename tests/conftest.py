@@ -29,9 +29,3 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def _no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leaves out the learning curves, which take longer than a tiny training."""
-    monkeypatch.setattr("sensorium.evaluation.plots.draw_learning_curves", lambda history, path: None)

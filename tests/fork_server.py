@@ -17,10 +17,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
-import torch._dynamo  # an optimizer imports it
-import torch.utils.tensorboard  # noqa: F401 - all of these so that the runs need not
+import torch.utils.tensorboard  # noqa: F401 - these two so that the runs need not
 
-import sensorium.evaluation.plots as plots
 import sensorium.training.loop  # noqa: F401
 from sensorium.fitting import train_recipe
 from sensorium.recipe import read_recipe
@@ -28,8 +26,7 @@ from sensorium.training.progress import Silent
 
 
 def main() -> None:
-    """Answers until its input ends. The picture of the curves is left out: it takes longer than a run."""
-    vars(plots)["draw_learning_curves"] = lambda history, path: None
+    """Answers until its input ends."""
     gc.freeze()  # so that the children's collections leave what they share alone
     for line in sys.stdin:
         asked = json.loads(line)

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from sensorium.encoders.pretrained.kept import keep_weights, with_kept_weights
 from tests.made import WORDS
 
 _SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 48}
@@ -300,3 +301,10 @@ def write_tokenizer(folder: Path, architecture: str) -> None:
 def _write(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def save_and_load(column: Any, again: Any, folder: Path) -> None:
+    """Takes a column through a saved model: what it says as JSON, and its checkpoint's weights as files."""
+    keep_weights(column.checkpoint, folder)
+    again.load_state(json.loads(json.dumps(column.state())))
+    again.checkpoint = with_kept_weights(again.checkpoint, folder)

@@ -23,7 +23,6 @@ from sensorium.cli import main
 from sensorium.evaluation import evaluate_run
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
 FEW = {"epochs": 1, "precision": "fp32"}
 ROWS = made.simple_rows(60)
 

@@ -31,7 +31,6 @@ from tests.bad_inputs.tables import ODD as ODD_TABLES
 from tests.bad_inputs.tables import TABLES
 from tests.bad_inputs.weights import WEIGHTS
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
 BEFORE, AFTER = cells.row(0), cells.row(3)
 
 
@@ -167,7 +166,6 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     make_folder(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("sensorium.evaluation.plots.draw_learning_curves", lambda history, path: None)
         train_recipe(read_recipe("recipe.yaml"), Path("runs"), Silent())
     return folder
 

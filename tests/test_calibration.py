@@ -20,7 +20,6 @@ from sensorium.inference import collect
 from sensorium.prepare import split_table
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
 ROWS = made.simple_rows(240)
 ROWS["shop"] = [None if row % 3 == 0 else cell for row, cell in enumerate(ROWS["shop"])]
 ROWS["label"] = [made.label(row // 2 if row % 5 == 0 else row) for row in range(240)]  # hard to be sure of

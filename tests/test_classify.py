@@ -60,7 +60,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("sensorium.evaluation.plots.draw_learning_curves", lambda history, path: None)
         assert code("train recipe.yaml") == 0
     return folder
 

@@ -24,7 +24,6 @@ from sensorium.training.loop import Trainer
 from sensorium.training.progress import Silent
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
 Run = Callable[..., str]
 
 

@@ -30,8 +30,6 @@ SMALLER: dict[str, dict[str, Any]] = {
     "clips/recipe.yaml": {"film": {"size": 48, "frames": 3}},
 }
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
-
 
 def shortened(path: Path) -> Recipe:
     """The recipe with one epoch, and smaller pictures where they would take long."""

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +13,18 @@ import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from sensorium import features as module
 from sensorium.batch import Raw
 from sensorium.encoders.pretrained.frozen import with_features
+from sensorium.encoders.pretrained.lazy import built
 from sensorium.encoders.pretrained.text import PretrainedText
 from sensorium.errors import SensoriumError
 from sensorium.features import batches_by_length, use_features
 from sensorium.fitting import train_in
 from sensorium.folders import default_folder
+from sensorium.frozen import count_parameters
 from sensorium.inference import collect
 from sensorium.predict import load
 from sensorium.prepare import Prepared, prepare
@@ -170,14 +176,60 @@ def test_checkpoints_of_a_run_lack_frozen_weights_and_the_saved_model_has_them(
     recipe: Recipe, tmp_path: Path
 ) -> None:
     run = train_in(recipe, tmp_path / "run", Silent())
-    names = {}
     for path in (run / "checkpoints" / "last.safetensors", run / "model" / "model.safetensors"):
         with safe_open(path, framework="pt") as file:
-            names[path.name] = [name for name in file.keys() if "backbone" in name]  # noqa: SIM118
-    assert names["last.safetensors"] == []
-    assert "encoders.column_words.backbone.embeddings.word_embeddings.weight" in names["model.safetensors"]
+            assert not any("backbone" in name for name in file.keys())  # noqa: SIM118
+    (kept,) = (run / "model" / "weights").rglob("*.safetensors")
+    assert kept.read_bytes() == (recipe.folder / "tiny" / "model.safetensors").read_bytes()
     (recipe.folder / "tiny").rename(recipe.folder / "gone")
-    assert len(load(run).predict(tmp_path / "table.csv")) == 40
+    predictor = load(run)
+    expected = predictor.predict_proba(tmp_path / "table.csv")
+    predictor.save(tmp_path / "copy")
+    copy = load(tmp_path / "copy")
+    (run / "model").rename(run / "gone")
+    assert (copy.predict_proba(tmp_path / "table.csv") == expected).all()
+
+
+def test_a_model_that_holds_frozen_weights_itself_is_loaded(recipe: Recipe, tmp_path: Path) -> None:
+    """As they were saved at first."""
+    run = train_in(recipe, tmp_path / "run", Silent())
+    predictor = load(run)
+    expected = predictor.predict_proba(tmp_path / "table.csv")
+    backbone = built(predictor.model.encoder("words").backbone, torch.device("cpu"))
+    own = {f"encoders.column_words.backbone.{name}": value for name, value in backbone.state_dict().items()}
+    weights = run / "model" / "model.safetensors"
+    save_file(own | load_file(weights), weights)
+    shutil.rmtree(run / "model" / "weights")
+    assert load(run).predict_proba(tmp_path / "table.csv") == pytest.approx(expected, abs=1e-3)
+
+
+def test_what_lies_in_the_cache_is_trained_on_without_a_backbone(recipe: Recipe, tmp_path: Path) -> None:
+    """It is not even imported what would build one; and the weights are those of a run that computed."""
+    first = train_in(recipe, tmp_path / "first", Silent())
+    with (recipe.folder / "recipe.yaml").open("w") as file:
+        file.write(recipe.as_yaml())
+    done = subprocess.run(
+        [sys.executable, "-c", CACHED, str(recipe.folder / "recipe.yaml"), str(tmp_path / "second")],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert " 0 computed" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+    for name in ("model.safetensors", "columns.json", "calibration.safetensors"):
+        second = tmp_path / "second" / "features" / "model" / name
+        assert (first / "model" / name).read_bytes() == second.read_bytes()
+
+
+CACHED = """
+import contextlib, sys
+from sensorium.cli import main
+with contextlib.suppress(SystemExit):
+    main(["train", sys.argv[1], "--runs", sys.argv[2]])
+needless = {"transformers", "pandas", "matplotlib", "scipy", "sklearn", "torch._dynamo",
+            "torch.distributed.tensor", "sensorium.evaluation"}
+print(sorted(needless & set(sys.modules)))
+"""
 
 
 def test_cells_that_cannot_be_read_are_quarantined_row_by_row(recipe: Recipe) -> None:
@@ -219,11 +271,14 @@ def test_batches_hold_arrays_of_similar_length_within_the_budget() -> None:
 def test_models_of_one_process_share_frozen_backbones_and_no_others(recipe: Recipe) -> None:
     prepared = prepare(recipe)
     first, second = prepared.new_model(), prepared.new_model()
-    assert first.encoder("words").backbone is second.encoder("words").backbone
+    cpu = torch.device("cpu")
+    backbones = [built(model.encoder("words").backbone, cpu) for model in (first, second)]
+    assert backbones[0] is backbones[1]
+    assert count_parameters(first)[0] > count_parameters(backbones[0])[0] > count_parameters(first)[1]
     tuned = prepare(parse_recipe(content(tune="full"), folder=recipe.folder))
     third, fourth = tuned.new_model(), tuned.new_model()
-    backbones = {id(model.encoder("words").backbone) for model in (first, third, fourth)}
-    assert len(backbones) == 3
+    others = [model.encoder("words").backbone for model in (third, fourth)]
+    assert len({id(one) for one in (backbones[0], *others)}) == 3
 
 
 def test_weights_that_are_loaded_at_once_are_not_drawn() -> None:

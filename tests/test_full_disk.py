@@ -21,7 +21,6 @@ from sensorium.training.progress import Silent
 from tests import made
 from tests.bad_inputs.case import make_folder, matches
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
 Fails = Callable[..., str]
 FULL = "No space left on device"
 CHECKPOINT = (

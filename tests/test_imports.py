@@ -18,7 +18,7 @@ from sensorium.config import Config
 
 ROOT = Path(sensorium.__file__).parent
 STAGES = [
-    {"errors", "config", "folders"},
+    {"errors", "config", "folders", "ticks"},
     {"batch", "layers", "frozen", "undrawn", "weights", "data"},
     {"encoders", "fusion", "heads"},
     {

@@ -13,7 +13,6 @@ from benchmarks.known_answers import hits, made_recipe
 from benchmarks.known_scores import HIDDEN, figures
 from sensorium.data.table import read_table
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
 XOR = known_tables.in_parts(known_tables.xor, 400, 400)
 REDUNDANT = known_tables.in_parts(known_tables.redundant, 300, 400)
 SHARED = known_tables.in_parts(known_tables.shared, 500, 400)

@@ -78,19 +78,14 @@ def test_a_trained_model_needs_no_more_than_it_uses(trained: Path) -> None:
     assert "wrote 40 rows to out.csv" in done.stdout
 
 
-def test_training_goes_on_without_its_pictures(trained: Path) -> None:
+def test_training_goes_on_without_its_logs(trained: Path) -> None:
     modules = ("tensorboard", "matplotlib", "sklearn", "lion_pytorch", "lance")
     done = without(modules, "train", "plain.yaml", folder=trained)
     assert done.returncode == 0, done.stderr
-    for words, module in (
-        ("no TensorBoard files are written", "tensorboard"),
-        ("is not drawn", "matplotlib"),
-    ):
-        line = next(line for line in done.stdout.splitlines() if words in line)
-        assert f"{module} is not installed" in line
-        assert line.endswith("pip install 'sensorium[train]'")
+    line = next(line for line in done.stdout.splitlines() if "no TensorBoard files are written" in line)
+    assert "tensorboard is not installed" in line
+    assert line.endswith("pip install 'sensorium[train]'")
     assert (trained / "runs/plain/model/model.safetensors").exists()
-    assert not (trained / "runs/plain/learning_curves.png").exists()
 
 
 def test_training_with_lion_names_it(trained: Path) -> None:

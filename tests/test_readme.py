@@ -162,7 +162,7 @@ def test_the_files_of_a_run_are_those_that_the_guide_lists(shop: Path) -> None:
             run(words)
     listed = [name for row in table("docs/guide.md", "`recipe.yaml`") for name in names(row[0])]
     assert len(listed) == 6
-    for name in [*listed, "learning_curves.png", "tensorboard"]:
+    for name in [*listed, "learning_curves.svg", "tensorboard"]:
         assert (shop / "runs/table" / name).exists(), name
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +27,13 @@ def train(
     ] = None,
 ) -> None:
     """Train, or go on where training stopped; writes runs/NAME."""
-    from rich.console import Console
+    with _importing():
+        from rich.console import Console
 
-    from sensorium.fitting import dry_run_recipe, train_recipe, with_training
-    from sensorium.recipe import read_recipe
-    from sensorium.training.progress import Terminal
+        import sensorium.training.loop
+        from sensorium.fitting import dry_run_recipe, train_recipe, with_training
+        from sensorium.recipe import read_recipe
+        from sensorium.training.progress import Terminal
 
     reporter = Terminal(Console())
     chosen = with_training(read_recipe(recipe), None if minutes is None else {"minutes": minutes})
@@ -86,3 +89,14 @@ def _kept_when_stopped() -> Iterator[None]:
     except KeyboardInterrupt:
         typer.echo("stopped; what was trained is saved: give the same command to go on", err=True)
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def _importing() -> Iterator[None]:
+    """While large packages are imported, which stay, no time goes into looking for what could be freed."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()

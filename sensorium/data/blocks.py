@@ -29,7 +29,20 @@ def distinct_of(cells: pa.ChunkedArray) -> tuple[list[Any], npt.NDArray[np.int64
     coded = cells.combine_chunks()
     coded = coded if pa.types.is_dictionary(kind) else coded.dictionary_encode()
     values = coded.dictionary.to_pylist()
-    return values, coded.indices.cast(pa.int64()).fill_null(len(values)).to_numpy()
+    return values, _filled(coded.indices.cast(pa.int64()), len(values))
+
+
+def _filled(places: pa.Array, missing: int) -> npt.NDArray[np.int64]:
+    """int64 as numpy, `missing` where null; fill_null and to_numpy import pandas where that is installed."""
+    if not len(places):
+        return np.zeros(0, dtype=np.int64)
+    here = slice(places.offset, places.offset + len(places))
+    validity, content = places.buffers()
+    numbers = np.frombuffer(content, dtype=np.int64)[here]
+    if validity is None:
+        return numbers
+    valid = np.unpackbits(np.frombuffer(validity, dtype=np.uint8), bitorder="little")[here]
+    return np.where(valid, numbers, missing)
 
 
 _LABELS = (

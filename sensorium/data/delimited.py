@@ -24,7 +24,7 @@ DELIMITERS = {".csv": ",", ".tsv": "\t"}
 _BLOCK = 1 << 24  # bytes that Arrow takes at once; no row may be longer
 _SMALL_BLOCK = 1 << 20  # the same for large files, of which several blocks are held at once
 _DATE = r"\d{4}-\d{2}-\d{2}"
-_MISSING_NUMBERS = ["NA", "N/A", "n/a", "#N/A", "NaN", "nan", "NULL", "null", "None", "none", "-"]
+_SAYS_MISSING = "^(NA|N/A|n/a|#N/A|NaN|nan|NULL|null|None|none|-)$"
 # The first pattern that all cells of a column match gives its type.
 _CSV_TYPES: tuple[tuple[str, pa.DataType], ...] = (
     (r"^(?i:true|false)$", pa.bool_()),
@@ -150,7 +150,7 @@ def _all_match(cells: pa.ChunkedArray, pattern: str, numeric: bool, scratch: Scr
 
 
 def _says_missing(cells: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
-    return pc.is_in(cells, value_set=pa.array(_MISSING_NUMBERS, cells.type))
+    return pc.match_substring_regex(cells, _SAYS_MISSING)
 
 
 def _header(path: Path, delimiter: str) -> list[str]:

@@ -9,7 +9,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Annotated, ClassVar, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -114,26 +114,16 @@ class Fitting(NamedTuple):
         return self._replace(height=self.width, width=self.height)
 
 
-class ImageColumn(Column):
-    """Pictures, decoded to RGB uint8 `(3, H, W)`; a batch is `(B, 3, H, W)` uint8 with mask `(B, 1)`.
+class OneSize:
+    """The half of a column of pictures, or of films, that brings them to the recipe's size."""
 
-    Reads JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF. EXIF orientation is applied, transparency
-    is composed on white, 16 bit samples are scaled to 8, colour profiles are ignored.
-
-    Args:
-        config: what the recipe says.
-    """
-
-    Config: ClassVar[type[ColumnConfig]] = ImageConfig
-    media: ClassVar[bool] = True
-
-    def __init__(self, config: ImageConfig) -> None:
-        self.config = config
+    config: Any
+    default_side: ClassVar[int]
 
     @cached_property
     def fitting(self) -> Fitting:
         """How pictures are brought to one size."""
-        height, width = height_and_width(self.config.size or DEFAULT_SIDE)
+        height, width = height_and_width(self.config.size or self.default_side)
         return Fitting(height, width, self.config.resize or "crop")
 
     @property
@@ -145,6 +135,24 @@ class ImageColumn(Column):
     def width(self) -> int:
         """W, pixels."""
         return self.fitting.width
+
+
+class ImageColumn(OneSize, Column):
+    """Pictures, decoded to RGB uint8 `(3, H, W)`; a batch is `(B, 3, H, W)` uint8 with mask `(B, 1)`.
+
+    Reads JPEG, PNG, WebP, GIF (its first frame), BMP and TIFF. EXIF orientation is applied, transparency
+    is composed on white, 16 bit samples are scaled to 8, colour profiles are ignored.
+
+    Args:
+        config: what the recipe says.
+    """
+
+    Config: ClassVar[type[ColumnConfig]] = ImageConfig
+    media: ClassVar[bool] = True
+    default_side = DEFAULT_SIDE
+
+    def __init__(self, config: ImageConfig) -> None:
+        self.config = config
 
     def decode(self, cell: Source) -> Array:
         """One picture → uint8 `(3, H, W)`, RGB.

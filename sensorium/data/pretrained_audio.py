@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sensorium.data.audio import AudioColumn, AudioConfig
+from sensorium.data.from_checkpoint import FromCheckpoint
 from sensorium.errors import RecipeError, WeightsError
-from sensorium.weights import Checkpoint, find, refuse_other_modality
 
 _FRAME, _HOP = 0.025, 0.010
 """Length of a frame, and from one's start to the next's, seconds, where filters are Kaldi's."""
 
 
-class PretrainedAudioColumn(AudioColumn):
+class PretrainedAudioColumn(FromCheckpoint, AudioColumn):
     """Sound, mono, at the rate of a checkpoint, not louder or softer than recorded.
 
     `decode` gives int16 `(samples,)`, no longer than `seconds` of the recipe and than the checkpoint hears;
@@ -30,17 +30,13 @@ class PretrainedAudioColumn(AudioColumn):
     """
 
     Config: ClassVar[type[AudioConfig]] = AudioConfig
+    types = ("audio",)
 
     def __init__(self, config: AudioConfig, weights: str, base: Path) -> None:
         if config.loudness not in (None, AudioConfig().loudness):
             raise RecipeError("loudness: pretrained weights hear sounds as recorded; leave it out")
         super().__init__(config)
         self._weights, self._base = weights, base
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint:
-        """What the encoder is made of; looked for when it is first needed."""
-        return refuse_other_modality(find(self._weights, self._base), "audio")
 
     @cached_property
     def config(self) -> AudioConfig:
@@ -60,12 +56,6 @@ class PretrainedAudioColumn(AudioColumn):
             raise RecipeError(f"rate: {self._weights} was made for {rate} Hz; leave it out")
         seconds = min(self._said.seconds, _longest(self.checkpoint.processor))
         return self._said.model_copy(update={"rate": rate, "seconds": seconds, "loudness": None})
-
-    def state(self) -> dict[str, Any]:
-        return {"checkpoint": self.checkpoint.state()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.checkpoint = Checkpoint.from_state(state["checkpoint"])
 
 
 def _longest(processor: dict[str, Any]) -> float:

@@ -10,16 +10,17 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
+from sensorium.data.from_checkpoint import FromCheckpoint
 from sensorium.data.image import Fitting, ImageColumn, ImageConfig, Resize, Size, height_and_width
 from sensorium.errors import WeightsError
-from sensorium.weights import Checkpoint, find
+from sensorium.weights import Checkpoint
 
 _CUT_BELOW = 384
 """Pixels: transformers' ConvNeXt processor cuts the middle out for smaller sizes, and distorts for others."""
 _CONVNEXT_SHARE = 224 / 256
 
 
-class PretrainedImageColumn(ImageColumn):
+class PretrainedImageColumn(FromCheckpoint, ImageColumn):
     """Pictures, RGB uint8 `(3, H, W)`, prepared as preprocessor_config.json says.
 
     What the recipe says of `size` and `resize` goes before what the checkpoint says; the filter is always the
@@ -32,14 +33,11 @@ class PretrainedImageColumn(ImageColumn):
         base: what a relative folder starts from.
     """
 
+    types = ("image",)
+
     def __init__(self, config: ImageConfig, weights: str, base: Path) -> None:
         super().__init__(config)
         self._weights, self._base = weights, base
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint:
-        """What the encoder is made of; looked for when it is first needed."""
-        return find(self._weights, self._base)
 
     @cached_property
     def fitting(self) -> Fitting:
@@ -49,12 +47,6 @@ class PretrainedImageColumn(ImageColumn):
             WeightsError: when the checkpoint does not say it.
         """
         return fitting_of(self.checkpoint, self.config.size, self.config.resize)
-
-    def state(self) -> dict[str, Any]:
-        return {"checkpoint": self.checkpoint.state()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.checkpoint = Checkpoint.from_state(state["checkpoint"])
 
     def cache_key(self) -> str:
         return f"{super().cache_key()} {filter_and_cut(self.fitting)}"

@@ -11,9 +11,9 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from sensorium.data.column import Array
+from sensorium.data.from_checkpoint import FromCheckpoint
 from sensorium.data.text import CHARACTERS_PER_TOKEN, Spans, TextColumn, TextConfig, as_text
 from sensorium.errors import RecipeError, WeightsError
-from sensorium.weights import Checkpoint, find, refuse_other_modality
 
 _OF_THE_CHECKPOINT = ("tokenizer", "vocabulary", "lowercase", "stop_words", "min_count")
 _POSITIONS_AFTER_PADDING = {
@@ -23,7 +23,7 @@ _POSITIONS_AFTER_PADDING = {
 _BLANKS = ("[MASK]", "<mask>", "[UNK]", "<unk>", "[PAD]", "<pad>", "<|endoftext|>")
 
 
-class PretrainedTextColumn(TextColumn):
+class PretrainedTextColumn(FromCheckpoint, TextColumn):
     """One text a row, as ids of a checkpoint's vocabulary, its special tokens included.
 
     `decode` gives int32 (L,), L at most `length` and what the checkpoint can take, where a longer text loses
@@ -40,6 +40,7 @@ class PretrainedTextColumn(TextColumn):
     """
 
     Config: ClassVar[type[TextConfig]] = TextConfig
+    types = ("text",)
 
     def __init__(self, config: TextConfig, weights: str, base: Path) -> None:
         default = TextConfig()
@@ -48,11 +49,6 @@ class PretrainedTextColumn(TextColumn):
                 raise RecipeError(f"{name}: pretrained weights come with their own tokenizer; leave it out")
         self.config = config
         self._weights, self._base = weights, base
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint:
-        """What the encoder is made of; looked for when it is first needed."""
-        return refuse_other_modality(find(self._weights, self._base), "text")
 
     @cached_property
     def prefix(self) -> str:
@@ -91,12 +87,6 @@ class PretrainedTextColumn(TextColumn):
     def text(self, ids: Iterable[int]) -> str:
         """Token ids → text."""
         return str(self._cutter.decode([int(one) for one in ids]))
-
-    def state(self) -> dict[str, Any]:
-        return {"checkpoint": self.checkpoint.state()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.checkpoint = Checkpoint.from_state(state["checkpoint"])
 
     def _read(self, cell: Any) -> str:
         return as_text(cell)[: self.config.length * CHARACTERS_PER_TOKEN].strip()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
+from sensorium.data.from_checkpoint import FromCheckpoint
 from sensorium.data.image import Fitting
 from sensorium.data.pretrained_image import filter_and_cut, fitting_of
 from sensorium.data.video import DEFAULT_FRAMES, VideoColumn, VideoConfig
-from sensorium.weights import Checkpoint, find
 
 
-class PretrainedVideoColumn(VideoColumn):
+class PretrainedVideoColumn(FromCheckpoint, VideoColumn):
     """Videos, RGB uint8 `(frames, 3, H, W)`, their frames prepared as preprocessor_config.json says.
 
     What the recipe says of `frames`, `size` and `resize` goes before what the checkpoint says.
@@ -23,14 +22,11 @@ class PretrainedVideoColumn(VideoColumn):
         base: what a relative folder starts from.
     """
 
+    types = ("video", "image")
+
     def __init__(self, config: VideoConfig, weights: str, base: Path) -> None:
         super().__init__(config)
         self._weights, self._base = weights, base
-
-    @cached_property
-    def checkpoint(self) -> Checkpoint:
-        """What the encoder is made of; looked for when it is first needed."""
-        return find(self._weights, self._base)
 
     @property
     def frames(self) -> int:
@@ -45,12 +41,6 @@ class PretrainedVideoColumn(VideoColumn):
             WeightsError: when the checkpoint does not say it.
         """
         return fitting_of(self.checkpoint, self.config.size, self.config.resize)
-
-    def state(self) -> dict[str, Any]:
-        return {"checkpoint": self.checkpoint.state()}
-
-    def load_state(self, state: dict[str, Any]) -> None:
-        self.checkpoint = Checkpoint.from_state(state["checkpoint"])
 
     def cache_key(self) -> str:
         return f"{super().cache_key()} {filter_and_cut(self.fitting)}"

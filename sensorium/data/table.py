@@ -101,7 +101,7 @@ class TableColumn(Sequence[Any]):
         first, last = (int(rows.min()), int(rows.max())) if len(rows) else (0, -1)
         near = last - first < _NEAR * size  # else Arrow would copy cells that nobody asked for
         if near or _fixed_width(self._cells.type):
-            return self._cells.slice(first, last - first + 1).take(pa.array(rows - first))
+            return self._cells.slice(first, last - first + 1).take(_indices(rows - first))
         cells = [self._cells[int(row)].as_py() for row in rows]
         return pa.chunked_array([pa.array(cells, self._cells.type)])
 
@@ -162,7 +162,7 @@ class Table:
     @property
     def arrow(self) -> pa.Table:
         """The rows as an Arrow table. After `take` this copies them."""
-        return self._data if self._rows is None else self._data.take(pa.array(self._rows))
+        return self._data if self._rows is None else self._data.take(_indices(self._rows))
 
     def column(self, name: str) -> TableColumn:
         """The cells of a column, lazily. Raises TableError when there is no such column."""
@@ -358,3 +358,8 @@ def nearest_name(name: str, names: Sequence[str]) -> str | None:
 def _listed(names: Sequence[str]) -> str:
     shown = ", ".join(repr(name) for name in names[:12])
     return f"{shown} and {len(names) - 12} more" if len(names) > 12 else shown
+
+
+def _indices(rows: npt.NDArray[np.int64]) -> pa.Array:
+    """Positions as Arrow, without `pa.array`, which imports pandas wherever that is installed."""
+    return pa.Array.from_buffers(pa.int64(), len(rows), [None, pa.py_buffer(np.ascontiguousarray(rows))])

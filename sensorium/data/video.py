@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -23,12 +22,11 @@ from sensorium.data.container import (
 from sensorium.data.image import (
     Augment,
     AugmentConfig,
-    Fitting,
+    OneSize,
     Resize,
     Size,
     check_pixels,
     fit,
-    height_and_width,
 )
 from sensorium.data.media import Limits, Source, recognise_media
 from sensorium.errors import CellError
@@ -71,7 +69,7 @@ class VideoConfig(ColumnConfig):
     )
 
 
-class VideoColumn(Column):
+class VideoColumn(OneSize, Column):
     """Videos: uint8 `(frames, 3, H, W)` RGB decoded, `(B, frames, 3, H, W)` in a batch, mask `(B, frames)`.
 
     Reads MP4, WebM, Matroska, AVI, QuickTime, MPEG and animated GIF. Frames are taken at the middles of
@@ -86,6 +84,7 @@ class VideoColumn(Column):
 
     Config: ClassVar[type[ColumnConfig]] = VideoConfig
     media: ClassVar[bool] = True
+    default_side = DEFAULT_SIDE
 
     def __init__(self, config: VideoConfig) -> None:
         self.config = config
@@ -94,22 +93,6 @@ class VideoColumn(Column):
     def frames(self) -> int:
         """The most frames kept."""
         return self.config.frames or DEFAULT_FRAMES
-
-    @cached_property
-    def fitting(self) -> Fitting:
-        """How frames are brought to one size."""
-        height, width = height_and_width(self.config.size or DEFAULT_SIDE)
-        return Fitting(height, width, self.config.resize or "crop")
-
-    @property
-    def height(self) -> int:
-        """H, pixels."""
-        return self.fitting.height
-
-    @property
-    def width(self) -> int:
-        """W, pixels."""
-        return self.fitting.width
 
     def decode(self, cell: Source) -> Array:
         """One video → uint8 `(frames, 3, H, W)`, RGB, in the order shown; fewer frames if the clip has fewer.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sensorium.errors import SensoriumError, require
 from sensorium.evaluation.metrics import SHARES
-from sensorium.evaluation.plots import learning_panels, learning_svg, scatter_svg
+from sensorium.evaluation.plots import scatter_svg
 from sensorium.evaluation.studies import STUDIES
 from sensorium.evaluation.words import (
     count,
@@ -26,6 +26,7 @@ from sensorium.evaluation.words import (
     summary,
     value,
 )
+from sensorium.training.learning_curves import learning_panels, learning_svg
 from sensorium.training.run import write_atomically
 
 if TYPE_CHECKING:
@@ -168,11 +169,11 @@ def _scatter(output: OutputEvaluation, position: int) -> Any:
 def _curves(evaluation: Evaluation) -> list[dict[str, Any]]:
     main = [f"{name}.{output.metric}" for name, output in evaluation.outputs.items()]
     return [
-        {"panel": panel, "svg": _safe(learning_svg(panel, f"curve{position}"))}
-        for position, panel in enumerate(learning_panels(evaluation.history, main))
+        {"panel": panel, "svg": _safe(learning_svg(panel))}
+        for panel in learning_panels(evaluation.history, main)
     ]
 
 
 def _safe(svg: str) -> Any:
-    """Marks what plots.py drew, which holds numbers and no text of the user, as not to be escaped."""
+    """Marks what was drawn, which holds numbers and no text of the user, as not to be escaped."""
     return require("markupsafe", "train").Markup(svg)

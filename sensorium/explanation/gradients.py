@@ -14,6 +14,7 @@ from sensorium.batch import Raw, Tokens
 from sensorium.data.column import Array
 from sensorium.explanation.parts import Partition
 from sensorium.explanation.scores import RowScores, Weights
+from sensorium.frozen import lazy_parts
 
 STEPS = 32
 """Points on the way."""
@@ -109,7 +110,8 @@ class _Path:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """While the encoder runs: the vectors of ids become those between baseline and cell."""
-        tables = [one for one in self.encoder.modules() if isinstance(one, nn.Embedding)]
+        parts = [self.encoder, *(lazy.on(self.steps.device) for lazy in lazy_parts(self.encoder))]
+        tables = [one for part in parts for one in part.modules() if isinstance(one, nn.Embedding)]
         hooks = [one.register_forward_hook(self._replace_vectors) for one in tables]
         try:
             yield

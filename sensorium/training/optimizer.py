@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -46,7 +47,7 @@ def build_optimizers(
     if matrices:
         decay = config.weight_decay
         optimizers.append(
-            torch.optim.Muon(
+            uncompiled(torch.optim.Muon)(
                 matrices, lr=lr, weight_decay=decay, momentum=config.momentum, adjust_lr_fn="match_rms_adamw"
             )
         )
@@ -84,11 +85,25 @@ def _groups(
 
 def _one_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: float) -> Optimizer:
     if config.kind == "sgd":
-        return torch.optim.SGD(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
+        sgd = uncompiled(torch.optim.SGD)
+        return sgd(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
     if config.kind == "lion":
-        lion: Optimizer = require("lion_pytorch", "lion").Lion(groups, lr=lr)
+        lion: Optimizer = uncompiled(require("lion_pytorch", "lion").Lion)(groups, lr=lr)
         return lion
-    return torch.optim.AdamW(groups, lr=lr, fused=True)  # one pass over the weights in place of seven
+    adamw = uncompiled(torch.optim.AdamW)
+    return adamw(groups, lr=lr, fused=True)  # one pass over the weights in place of seven
+
+
+def uncompiled(kind: type[Optimizer]) -> Any:
+    """A class of optimizers whose methods do not import torch's compiler.
+
+    torch wraps them so that its compiler stays out of them, and imports that for it at the first call, which
+    takes as long as `import torch`. What they compute is the same.
+    """
+    names = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    methods: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in names}
+    methods["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), methods)
 
 
 def hidden_matrices(parts: Iterable[nn.Module]) -> list[nn.Parameter]:

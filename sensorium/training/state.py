@@ -11,7 +11,6 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import set_seed
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.tune import learning_rates
@@ -85,19 +84,19 @@ class TrainingState:
             reset_partial_state=True
         )  # one process may train several models, each in its own precision
         self.accelerator = Accelerator(
-            mixed_precision="bf16" if self.precision == "bf16" else "no", cpu=self.device.type == "cpu"
+            mixed_precision="bf16" if self.precision == "bf16" else "no",
+            cpu=self.device.type == "cpu",
+            device_placement=False,  # done below; accelerate would import torch.distributed.tensor for it
         )
         targets = {name: bound.column for name, bound in prepared.loader.targets.items()}
         self.model = prepared.new_model().to(self.device)
         learner = Learner(prepared.recipe, self.model, targets).to(self.device)
         hidden = [self.model.encoders, self.model.fusion]
         rates = _rates_of_backbones(prepared.recipe, self.model)
-        optimizers = build_optimizers(config.optimizer, learner, hidden, rates)
+        self.optimizers = build_optimizers(config.optimizer, learner, hidden, rates)
         self.schedule = config.optimizer
-        self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
-        prepared_parts = self.accelerator.prepare(learner, *optimizers)
-        self.learner: Learner = prepared_parts[0].train()
-        self.optimizers: list[Optimizer] = list(prepared_parts[1:])
+        self.peak_rates = [[group["lr"] for group in one.param_groups] for one in self.optimizers]
+        self.learner: Learner = self.accelerator.prepare(learner).train()
         self.average = None if config.ema is None else MovingAverage(self.model, config.ema)
         self.table_digest = prepared.table.digest()
         self.weights = prepared.weights()
@@ -122,7 +121,7 @@ class TrainingState:
             # Apart: large gradients of the extra heads must not shorten the model's step.
             for part in (self.model, self.learner.heads):
                 trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-                self.accelerator.clip_grad_norm_(trained, self.schedule.clip)
+                nn.utils.clip_grad_norm_(trained, self.schedule.clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

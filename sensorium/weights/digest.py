@@ -1,10 +1,11 @@
-"""Checksums of files of weights, each file read once."""
+"""Checksums of files of weights, each file read once; and what else is found out of weights once."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -17,14 +18,31 @@ def file_digest(path: Path) -> str:
     Raises:
         OSError: when the file cannot be read.
     """
-    kept = _kept(path)
+    path = path.resolve()
+    status = path.stat()
+
+    def find() -> str:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    return remembered(f"{path}\n{status.st_size}\n{status.st_mtime_ns}", find)
+
+
+def remembered(name: str, find: Callable[[], str]) -> str:
+    """A text that takes time to find, remembered in the cache folder.
+
+    Args:
+        name: of everything that decides the text.
+        find: finds it, where it is not remembered.
+    """
+    kept = default_folder() / "weights" / "digests" / hashlib.sha256(os.fsencode(name)).hexdigest()
     with suppress(OSError):
-        return kept.read_text(encoding="ascii")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if text := kept.read_text(encoding="utf-8"):  # a power cut may have left an empty file
+            return text
+    text = find()
     with suppress(OSError):  # a cache that cannot be written costs time at the next start, no more
-        write_whole(kept, digest)
-    return digest
+        write_whole(kept, text)
+    return text
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -40,12 +58,3 @@ def write_whole(path: Path, text: str) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _kept(path: Path) -> Path:
-    """Where the checksum of the file as it is now is remembered."""
-    path = path.resolve()
-    status = path.stat()
-    identity = f"{path}\n{status.st_size}\n{status.st_mtime_ns}"
-    name = hashlib.sha256(os.fsencode(identity)).hexdigest()
-    return default_folder() / "weights" / "digests" / name

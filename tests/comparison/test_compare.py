@@ -29,7 +29,6 @@ from sensorium.training.loop import Trainer
 from sensorium.training.progress import Silent
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
 OVER = {"fusion.kind": ["late", "concat", "tensor"]}
 
 

@@ -153,7 +153,6 @@ def test_rows_without_a_target_do_not_count():
     assert sentences(nothing) == []
 
 
-@pytest.mark.usefixtures("_no_drawing")
 def test_a_trained_model_agrees_with_its_own_tables():
     rows = {"size": [float(row % 7) for row in range(120)], "kind": ["a", "b", "b"] * 40}
     model = sm.fit(rows, target="kind", training={"epochs": 2}, verbose=False)

@@ -15,7 +15,7 @@ from tests.made import simple_recipe, simple_rows, write_csv, write_recipe
 
 
 @pytest.fixture
-def run(here: Path, _no_drawing: None) -> Path:
+def run(here: Path) -> Path:
     write_csv(here / "table.csv", simple_rows(40))
     recipe = write_recipe(here / "recipe.yaml", simple_recipe())
     return train_recipe(read_recipe(recipe), here / "runs", Silent())

@@ -43,7 +43,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setattr("sensorium.evaluation.plots.draw_learning_curves", lambda history, path: None)
         run("train recipe.yaml")
         run("index runs/similar table.csv -o idx")
     return folder

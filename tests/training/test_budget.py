@@ -18,8 +18,6 @@ from sensorium.training.loop import Trainer
 from sensorium.training.progress import Silent
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
-
 READING, STEP, VALIDATION, SAVING = 5.0, 1.0, 1.0, 0.5
 STEPS_AN_EPOCH = 6  # 24 training rows in batches of 4
 

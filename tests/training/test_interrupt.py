@@ -21,8 +21,6 @@ from sensorium.training.loop import Trainer
 from sensorium.training.progress import Silent
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
-
 
 def train(folder: Path) -> None:
     """Two epochs of three steps."""
@@ -35,9 +33,7 @@ def train(folder: Path) -> None:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> bytes:
     """The weights of a run that nobody stopped."""
     folder = tmp_path_factory.mktemp("whole")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sensorium.evaluation.plots.draw_learning_curves", lambda history, path: None)
-        train(folder)
+    train(folder)
     return weights_of(folder)
 
 

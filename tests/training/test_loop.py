@@ -17,8 +17,6 @@ from sensorium.training.progress import Silent
 from sensorium.training.run import RunFolder
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
-
 
 def train(folder: Path, rows: dict[str, list[Any]] | None = None, **changes: Any) -> sm.Predictor:
     recipe = made.simple_recipe(**changes.pop("training", {}))

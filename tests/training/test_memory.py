@@ -30,8 +30,6 @@ from sensorium.training.progress import Silent
 from sensorium.training.state import TrainingState
 from tests import made
 
-pytestmark = pytest.mark.usefixtures("_no_drawing")
-
 CPU = torch.device("cpu")
 # Everything that draws random numbers in a step, so that a step made again would show it.
 RANDOM = {"input_dropout": 0.3, "balance": "ogm_ge", "auxiliary": 0.2, "ema": 0.9}
@@ -348,9 +346,6 @@ from sensorium.training.loop import Trainer
 from sensorium.training.progress import Silent
 from sensorium.training.state import TrainingState
 from tests import made
-import sensorium.evaluation.plots as plots
-
-plots.draw_learning_curves = lambda history, path: None
 
 class Aloud(Silent):
     def say(self, line):

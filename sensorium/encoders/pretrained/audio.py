@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from sensorium.data.pretrained_audio import PretrainedAudioColumn
 from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features
-from sensorium.encoders.pretrained.shared import shared
+from sensorium.encoders.pretrained.lazy import Shape, built, new_backbone, shape_of
 from sensorium.encoders.pretrained.sound import KALDI_HOP, new_front
 from sensorium.encoders.pretrained.tune import new_adapter
 
@@ -48,13 +49,13 @@ class PretrainedAudio(nn.Module):
     def __init__(self, config: PretrainedAudioConfig, column: PretrainedAudioColumn) -> None:
         super().__init__()
         checkpoint, settings = column.checkpoint, column.config
-        self.front = new_front(checkpoint)
-        self.backbone = shared(checkpoint, "audio", config.frozen, load_backbone)
-        self.dim = self.backbone.config.hidden_size
+        self.checkpoint = checkpoint
         self.pool = "mean" if config.pool == "auto" else config.pool
         self.frozen = config.frozen
-        self.adapter = new_adapter(config, self.dim)
         self._made_with = f"{checkpoint.digest} {settings.rate} {settings.seconds} {settings.part}"
+        self.backbone = new_backbone(checkpoint, "audio", config.frozen, load_backbone)
+        self.dim = shape_of(self.backbone, self.feature_key(), self._look).dim
+        self.adapter = new_adapter(config, self.dim)
 
     def forward(self, raw: Raw) -> Tokens:
         """Samples `(B, S)` float32 → `(B, T, dim)`, or `(B, 1, dim)`; features pass as they are."""
@@ -64,8 +65,9 @@ class PretrainedAudio(nn.Module):
     def features(self, raw: Raw) -> Tokens:
         """Samples `(B, S)` float32 → the tokens of the model."""
         samples, lengths = where_real(raw.values, raw.mask), raw.mask.sum(dim=1).clamp(min=1)
-        hear = _HEARD.get(self.backbone.config.model_type, _hear_wave)
-        moments, mask, first = hear(self.backbone, self.front, samples, lengths)
+        backbone = built(self.backbone, samples.device)
+        hear = _HEARD.get(backbone.config.model_type, _hear_wave)
+        moments, mask, first = hear(backbone, self.front.to(samples.device), samples, lengths)
         if self.pool == "tokens":
             return Tokens(where_real(moments, mask), mask)
         vector = first if self.pool == "first" else masked_mean(moments, mask)
@@ -74,6 +76,19 @@ class PretrainedAudio(nn.Module):
     def feature_key(self) -> str:
         """Names everything that decides the features of a sound."""
         return f"audio {self._made_with} {self.pool}"
+
+    @cached_property
+    def front(self) -> nn.Module:
+        """What prepares sounds; made when one is first heard, as its filters come from transformers.
+
+        Raises:
+            WeightsError: when the checkpoint says of it what is not known.
+        """
+        return new_front(self.checkpoint)
+
+    def _look(self, backbone: Any) -> Shape:
+        self.front.eval()  # it is refused here, where what is prepared is not known
+        return Shape(backbone.config.hidden_size)
 
 
 class _Heard(NamedTuple):

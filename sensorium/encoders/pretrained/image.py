@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal, Self
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor, nn
@@ -13,9 +13,9 @@ from sensorium.data.pretrained_video import PretrainedVideoColumn
 from sensorium.encoders.augment import ImageStem
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features
-from sensorium.encoders.pretrained.shared import shared
+from sensorium.encoders.pretrained.lazy import Shape, built, new_backbone, shape_of
 from sensorium.encoders.pretrained.tune import new_adapter
-from sensorium.encoders.pretrained.vision import Seen, Vision, check_pool, in_parts, one_vector
+from sensorium.encoders.pretrained.vision import Seen, Vision, check_pool, in_parts, one_vector, settled
 
 Pool = Literal["auto", "tokens", "mean", "first"]
 
@@ -58,16 +58,19 @@ class PretrainedImage(nn.Module):
         super().__init__()
         self.frozen = config.frozen
         self.pool = config.pool
-        self.backbone = shared(column.checkpoint, "image", self.frozen, Vision)
-        self.backbone.check_size(column.height, column.width)
-        check_pool(config.pool, self.backbone)
-        self.stem = new_stem(column, self.frozen)
-        if self.frozen:
-            self.backbone.settle()
-        self.dim = self.backbone.pooled_width if config.pool == "auto" else self.backbone.width
-        self.adapter = new_adapter(config, self.dim)
-        self.grid = self.backbone.grid(column.height, column.width) if config.pool == "tokens" else ()
         self._key = f"{column.checkpoint.digest} {config.pool} {column.cache_key()}"
+        build = settled if self.frozen else Vision
+        self.backbone = new_backbone(column.checkpoint, "image", self.frozen, build)
+
+        def look(backbone: Vision) -> Shape:
+            backbone.check_size(column.height, column.width)
+            check_pool(config.pool, backbone)
+            dim = backbone.pooled_width if config.pool == "auto" else backbone.width
+            return Shape(dim, backbone.grid(column.height, column.width) if config.pool == "tokens" else ())
+
+        self.dim, self.grid = shape_of(self.backbone, self._key, look)
+        self.stem = new_stem(column, self.frozen)
+        self.adapter = new_adapter(config, self.dim)
 
     def forward(self, raw: Raw) -> Tokens:
         """`(B, 3, H, W)` uint8 → `(B, places, dim)`, or `(B, 1, dim)`; features pass as they are."""
@@ -81,17 +84,10 @@ class PretrainedImage(nn.Module):
 
     def feature_key(self) -> str:
         """Names everything that decides the features of a picture."""
-        return f"{self._key} {next(self.backbone.parameters()).dtype}"
-
-    def train(self, mode: bool = True) -> Self:
-        """Trains or not; a frozen model never does, so that its statistics stay."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
+        return self._key
 
     def _tokens(self, pixels: Tensor) -> Tensor:
-        seen: Seen = self.backbone(self.stem(pixels))
+        seen: Seen = built(self.backbone, pixels.device)(self.stem(pixels))
         return seen.places if self.pool == "tokens" else one_vector(seen, self.pool).unsqueeze(1)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -13,8 +13,8 @@ from sensorium.data.pretrained_text import PretrainedTextColumn
 from sensorium.encoders.pretrained.backbone import load_backbone
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features, multiplies_bfloat16, quicken
+from sensorium.encoders.pretrained.lazy import Shape, built, new_backbone, shape_of
 from sensorium.encoders.pretrained.precision import Lowered
-from sensorium.encoders.pretrained.shared import shared
 from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.errors import WeightsError
 from sensorium.weights import Checkpoint
@@ -58,15 +58,14 @@ class PretrainedText(nn.Module):
     def __init__(self, config: PretrainedTextConfig, column: PretrainedTextColumn) -> None:
         super().__init__()
         checkpoint = column.checkpoint
-        self.backbone = shared(checkpoint, "text", config.frozen, load_backbone)
-        self.dim = self.backbone.config.hidden_size
-        self.padding = self.backbone.config.pad_token_id or 0
         self.pool = config.pool if config.pool != "auto" else _own_pool(checkpoint)
         self.frozen = config.frozen
+        self._made_with = f"{checkpoint.digest} {column.config.length} {column.prefix!r}"
+        self.backbone = new_backbone(checkpoint, "text", config.frozen, load_backbone)
+        self.dim = shape_of(self.backbone, self.feature_key(), _look).dim
         self.adapter = new_adapter(config, self.dim)
         self.lowered: Lowered | None = None
         self._quick = False
-        self._made_with = f"{checkpoint.digest} {column.config.length} {column.prefix!r}"
 
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`, or `(B, 1, dim)`; features pass as they are."""
@@ -75,20 +74,27 @@ class PretrainedText(nn.Module):
 
     def features(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → the tokens of the language model, float32."""
+        backbone = built(self.backbone, raw.mask.device)
         if self.frozen and not self._quick:
             self._quick = True
             few = raw.rows(raw.present.nonzero().squeeze(1)[:_PROBED])
-            self.lowered = quicken(self.backbone, lambda: self._states(few))
-        return _pooled(self._states(raw), raw.mask, self.pool)
+            self.lowered = quicken(backbone, lambda: _states(backbone, few))
+        return _pooled(_states(backbone, raw), raw.mask, self.pool)
 
     def feature_key(self) -> str:
         """Names everything that decides the features of a text."""
         return f"text {self._made_with} {self.pool} {'bf16' if multiplies_bfloat16() else 'fp32'}"
 
-    def _states(self, raw: Raw) -> Tensor:
-        ids = raw.values.masked_fill(~raw.mask, self.padding)  # by which RoBERTa counts its positions
-        states = self.backbone(input_ids=ids, attention_mask=raw.mask.long()).last_hidden_state
-        return where_real(states.float(), raw.mask)
+
+def _look(backbone: Any) -> Shape:
+    return Shape(backbone.config.hidden_size)
+
+
+def _states(backbone: Any, raw: Raw) -> Tensor:
+    padding = backbone.config.pad_token_id or 0
+    ids = raw.values.masked_fill(~raw.mask, padding)  # by which RoBERTa counts its positions
+    states = backbone(input_ids=ids, attention_mask=raw.mask.long()).last_hidden_state
+    return where_real(states.float(), raw.mask)
 
 
 def _pooled(states: Tensor, mask: Tensor, pool: str) -> Tokens:

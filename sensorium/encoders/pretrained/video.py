@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
 from pydantic import Field
@@ -13,7 +13,7 @@ from sensorium.data.pretrained_video import PretrainedVideoColumn
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import holds_features
 from sensorium.encoders.pretrained.image import Pool, new_stem
-from sensorium.encoders.pretrained.shared import shared
+from sensorium.encoders.pretrained.lazy import Shape, built, new_backbone, shape_of
 from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.encoders.pretrained.vision import (
     PICTURES,
@@ -22,6 +22,7 @@ from sensorium.encoders.pretrained.vision import (
     check_pool,
     in_parts,
     one_vector,
+    vision_settings,
 )
 from sensorium.encoders.video import OverTime, TimeConfig, at_their_places
 from sensorium.errors import RecipeError
@@ -64,10 +65,16 @@ class PretrainedVideo(OverTime):
     Column: ClassVar[type[PretrainedVideoColumn]] = PretrainedVideoColumn
 
     def __init__(self, config: PretrainedVideoConfig, column: PretrainedVideoColumn) -> None:
-        backbone = shared(column.checkpoint, "video", config.frozen, _new_backbone)
-        whole = backbone.settings["model_type"] in VIDEOS
-        _check(config, column, backbone, whole)
-        width = backbone.pooled_width if config.pool == "auto" else backbone.width
+        build = _settled if config.frozen else _new_backbone
+        backbone = new_backbone(column.checkpoint, "video", config.frozen, build)
+        whole = vision_settings(column.checkpoint)[0].get("model_type") in VIDEOS
+        key = f"{column.checkpoint.digest} {config.pool} {column.cache_key()}"
+
+        def look(backbone: Vision) -> Shape:
+            _check(config, column, backbone, whole)
+            return Shape(backbone.pooled_width if config.pool == "auto" else backbone.width)
+
+        width = shape_of(backbone, key, look).dim
         super().__init__(config.model_copy(update={"time": "mean"}) if whole else config, width)
         self.backbone = backbone
         self.adapter = new_adapter(config, width)
@@ -75,9 +82,7 @@ class PretrainedVideo(OverTime):
         self.frozen = config.frozen
         self.pool = config.pool
         self.stem = new_stem(column, self.frozen)
-        if self.frozen:
-            self.backbone.settle()
-        self._key = f"{column.checkpoint.digest} {config.pool} {column.cache_key()}"
+        self._key = key
 
     def forward(self, raw: Raw) -> Tokens:
         """`(B, frames, 3, H, W)` uint8 → `(B, L, dim)`; features pass to what joins them over time."""
@@ -91,33 +96,28 @@ class PretrainedVideo(OverTime):
 
     def feature_key(self) -> str:
         """Names everything that decides the features of a clip."""
-        return f"{self._key} {next(self.backbone.parameters()).dtype}"
-
-    def train(self, mode: bool = True) -> Self:
-        """Trains or not; a frozen model never does, so that its statistics stay."""
-        super().train(mode)
-        if self.frozen:
-            self.backbone.eval()
-        return self
+        return self._key
 
     def _frames(self, raw: Raw) -> Tokens:
         pixels, clip = raw.values[raw.mask], raw.mask.nonzero()[:, 0]
+        backbone = built(self.backbone, raw.mask.device)
 
         def see(some: Tensor) -> Tensor:
             # Trained weights see all frames in one part, so that `clip` is of the same frames.
             normalised = self.stem(some, clip if self.stem.augment else None)
-            return one_vector(self.backbone(normalised), self.pool)
+            return one_vector(backbone(normalised), self.pool)
 
         return Tokens(at_their_places(in_parts(see, pixels, self.frozen), raw.mask), raw.mask)
 
     def _clips(self, raw: Raw) -> Tokens:
-        wanted = int(self.backbone.model.config.num_frames)
+        backbone = built(self.backbone, raw.mask.device)
+        wanted = int(backbone.model.config.num_frames)
         place = torch.arange(wanted, device=raw.mask.device) * raw.mask.sum(dim=1, keepdim=True) // wanted
         clips = raw.values[torch.arange(len(place), device=place.device).unsqueeze(1), place]
 
         def see(some: Tensor) -> Tensor:
             clip = torch.arange(len(some), device=some.device).repeat_interleave(wanted)
-            seen = self.backbone(self.stem(some.flatten(0, 1), clip).unflatten(0, (len(some), wanted)))
+            seen = backbone(self.stem(some.flatten(0, 1), clip).unflatten(0, (len(some), wanted)))
             return seen.places if self.pool == "tokens" else one_vector(seen, self.pool).unsqueeze(1)
 
         values = in_parts(see, clips, self.frozen)
@@ -126,6 +126,10 @@ class PretrainedVideo(OverTime):
 
 def _new_backbone(checkpoint: Checkpoint) -> Vision:
     return Vision(checkpoint, PICTURES | VIDEOS)
+
+
+def _settled(checkpoint: Checkpoint) -> Vision:
+    return _new_backbone(checkpoint).settle()
 
 
 def _check(

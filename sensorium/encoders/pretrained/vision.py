@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
@@ -180,13 +180,14 @@ class Vision(nn.Module):
             return 0
         return int(getattr(self.model.config, "patch_size", 0))
 
-    def settle(self) -> None:
+    def settle(self) -> Self:
         """Makes the model quick where its weights no longer change; what it answers stays."""
         if isinstance(self.model, EfficientNetLite):
             self.model.fold()
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return self
 
     @property
     def width(self) -> int:
@@ -217,6 +218,11 @@ class Vision(nn.Module):
         if self.settings["model_type"] == "videomae":
             return {"pixel_values": pixels}
         return {"pixel_values": pixels} | ({"interpolate_pos_encoding": True} if self.resizes else {})
+
+
+def settled(checkpoint: Checkpoint) -> Vision:
+    """The model of a checkpoint for pictures, where its weights no longer change."""
+    return Vision(checkpoint).settle()
 
 
 def vision_settings(checkpoint: Checkpoint) -> tuple[dict[str, Any], bool]:
