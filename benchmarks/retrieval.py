@@ -1,11 +1,11 @@
-"""Stamps found by their captions and captions by their stamps, beside a ridge regression on the same features.
+"""Stamps found by captions and captions by stamps, beside a ridge regression on the same features.
 
     python -m benchmarks.retrieval --output benchmarks/results/retrieval.json
 
-Trains examples/search/recipe.yaml by the command line, each time with another seed: first from nothing cached,
-then from the features that the first time kept. The rows measured are the recipe's test part, whose captions
-no training row has; those to be found are all its different cells. Intervals are over rows and seeds; those
-of differences are paired. The regression has no seed: it is the same beside all of them.
+Trains examples/search/recipe.yaml by the command line, each time with another seed: first from nothing
+cached, then from the features that the first time kept. The rows measured are the recipe's test part, whose
+captions no training row has; those to be found are all its different cells. Intervals are over rows and
+seeds; those of differences are paired. The regression has no seed: it is the same beside all of them.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ MOST_ROWS = 24
 """Rows that the deletion curves are taken over, for every output."""
 FEWEST_ROWS = 3
 """The same, where the time is over before."""
-SECONDS = 15.0
+SECONDS = 10.0
 """After which no further row is begun, for every output."""
 
 

@@ -14,7 +14,7 @@ import torch
 from sensorium.batch import to_device
 from sensorium.data.column import Array, Cells
 from sensorium.data.loader import DecodedBatch, Rows, plan_batches
-from sensorium.encoded import Encoded, Encodings, Predicted, encode_all, join_predicted, predict_encoded
+from sensorium.encoded import Encodings, Predicted, encode_all, join_predicted, predict_encoded
 from sensorium.evaluation.baseline import verdict
 from sensorium.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensorium.evaluation.inputs import main_metric, main_value, main_values
@@ -31,7 +31,7 @@ from sensorium.recipe import Recipe
 LEVELS = tuple(step / 10 for step in range(11))
 MOST_ROWS = 500
 """Rows on which noise is tried; of more rows, a fixed sample is taken."""
-MOST_ROWS_PRETRAINED = 100
+MOST_ROWS_PRETRAINED = 50
 """The same, where an encoder is pretrained: a row passes it anew at every level of every kind of noise."""
 BATCH_SIZE = 16
 """Rows encoded at a time: larger batches of pictures spend their time on fresh memory."""

@@ -45,9 +45,10 @@ class Ridge(NamedTuple):
         """Two sentences."""
         reached = [f"{short} {_with_limits(self.metrics[metric])}" for metric, short in _SAID.items()]
         gained = [f"{_with_limits(self.gain[metric])} of {short}" for metric, short in _SAID.items()]
+        rows = count(self.rows, "training row")
         return (
-            f"a ridge regression between the frozen features, learned from {count(self.rows, 'training row')}, "
-            f"reaches {' and '.join(reached)}. Beyond it this model gains {' and '.join(gained)}."
+            f"a ridge regression between the frozen features, learned from {rows}, reaches "
+            f"{' and '.join(reached)}. Beyond it this model gains {' and '.join(gained)}."
         )
 
 
