@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from sensorium.batch import Raw, Tokens
-from sensorium.data.column import Array
+from sensorium.data.column import Array, Cells
 from sensorium.model import Model
 
 Predicted = dict[str, dict[str, Array]]
@@ -27,6 +29,39 @@ class Encoded(NamedTuple):
 
     tokens: Tokens
     present: Tensor
+
+    def rows(self, index: Tensor) -> Encoded:
+        """The same input of some of the rows, repeated as asked."""
+        return Encoded(Tokens(*(part[index] for part in self.tokens)), self.present[index])
+
+
+class Encodings:
+    """One input, of which a cell that comes again, as it was, is not encoded again.
+
+    Args:
+        model: in evaluation mode, on the CPU.
+        name: of the input.
+        cells: the first ones, of B rows.
+        encoded: what the model makes of these.
+    """
+
+    def __init__(self, model: Model, name: str, cells: Cells, encoded: Encoded) -> None:
+        self.model, self.name, self.encoded = model, name, encoded
+        self._places: dict[bytes, int] = {}
+        for place, digest in enumerate(_digests(cells)):
+            self._places.setdefault(digest, place)
+
+    def encode(self, cells: Cells) -> Encoded:
+        """Encodes N rows, those of them that are new."""
+        digests = _digests(cells)
+        new = {digest: row for row, digest in enumerate(digests) if digest not in self._places}
+        if new:
+            rows = list(new.values())
+            raw = Raw(torch.from_numpy(cells.values[rows]), torch.from_numpy(cells.mask[rows]))
+            first = len(self.encoded.present)
+            self._places |= {digest: first + place for place, digest in enumerate(new)}
+            self.encoded = _join([self.encoded, encode(self.model, self.name, raw)])
+        return self.encoded.rows(torch.tensor([self._places[digest] for digest in digests]))
 
 
 def encode(model: Model, name: str, raw: Raw, absent: bool = False) -> Encoded:
@@ -73,3 +108,26 @@ def join_predicted(parts: Sequence[Predicted]) -> Predicted:
         name: {key: np.concatenate([part[name][key] for part in parts]) for key in arrays}
         for name, arrays in parts[0].items()
     }
+
+
+def _digests(cells: Cells) -> list[bytes]:
+    """What stands for each cell."""
+    return [
+        hashlib.blake2b(values.tobytes() + mask.tobytes(), digest_size=16).digest()
+        for values, mask in zip(cells.values, cells.mask, strict=True)
+    ]
+
+
+def _join(parts: Sequence[Encoded]) -> Encoded:
+    """The rows of several, one after another, padded to the longest."""
+    longest = max(part.tokens.mask.shape[1] for part in parts)
+    padded = [_padded(part.tokens, longest) for part in parts]
+    tokens = Tokens(*(torch.cat(same) for same in zip(*padded, strict=True)))
+    return Encoded(tokens, torch.cat([part.present for part in parts]))
+
+
+def _padded(tokens: Tokens, length: int) -> Tokens:
+    missing = length - tokens.mask.shape[1]
+    return Tokens(
+        functional.pad(tokens.values, (0, 0, 0, missing)), functional.pad(tokens.mask, (0, missing))
+    )

@@ -157,4 +157,4 @@ def measure(subject: Subject) -> CalibrationStudy | None:
     return study_calibration(subject.predictor, subject.collected, predicted, subject.coverage)
 
 
-CALIBRATION = Study(measure, view, sentences)
+CALIBRATION = Study("Can its certainty be trusted?", measure, view, sentences)

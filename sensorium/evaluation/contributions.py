@@ -173,4 +173,4 @@ _PAYS: dict[Verdict, str] = {
     "unclear": "the interval includes 0, so on these rows it cannot be said to pay.",
 }
 
-CONTRIBUTIONS = Study(measure, view, sentences)
+CONTRIBUTIONS = Study("Does each input pay?", measure, view, sentences)

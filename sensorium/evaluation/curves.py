@@ -195,4 +195,4 @@ def sentences(answer: dict[str, Curves]) -> list[str]:
     return lines
 
 
-CURVES = Study(measure, view, sentences)
+CURVES = Study("Telling classes apart", measure, view, sentences)

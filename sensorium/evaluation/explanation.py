@@ -22,7 +22,7 @@ MOST_ROWS = 24
 """Rows that the deletion curves are taken over, for every output."""
 FEWEST_ROWS = 3
 """The same, where the time is over before."""
-SECONDS = 15.0
+SECONDS = 10.0
 """After which no further row is begun, for every output."""
 
 
@@ -79,7 +79,7 @@ def _of_output(subject: Subject, name: str, known: Rows) -> OutputExplanations:
 
 def _explained(subject: Subject, name: str, place: int) -> RowExplanation:
     row = int(subject.collected.rows[place])
-    return explain_row(subject.predictor, subject.loader, row, name, None, DEFAULT)
+    return explain_row(subject.predictor, subject.loader, row, name, None, DEFAULT, subject.features)
 
 
 def _deletions(subject: Subject, name: str, chosen: Rows) -> Iterator[Deletion]:
@@ -89,7 +89,7 @@ def _deletions(subject: Subject, name: str, chosen: Rows) -> Iterator[Deletion]:
         if count >= FEWEST_ROWS and time.monotonic() > end:
             return
         row = int(subject.collected.rows[place])
-        yield delete_row(subject.predictor, subject.loader, row, name, None, DEFAULT)
+        yield delete_row(subject.predictor, subject.loader, row, name, None, DEFAULT, subject.features)
 
 
 def view(answer: Explanations) -> dict[str, Any]:
@@ -114,4 +114,4 @@ def sentences(answer: Explanations) -> list[str]:
     ]
 
 
-EXPLANATION = Study(measure, view, sentences)
+EXPLANATION = Study("What carried the predictions", measure, view, sentences)

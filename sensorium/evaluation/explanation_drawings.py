@@ -48,6 +48,7 @@ class DrawnInput(NamedTuple):
         kind: type of its column.
         present: whether the row has it.
         method: how its parts were weighed.
+        reason: why it was not the method asked for; "" where it was.
         bar: of its weight.
         drawn: what its kind of drawing needs.
         named: the heaviest words or moments, those that raise the score first.
@@ -57,6 +58,7 @@ class DrawnInput(NamedTuple):
     kind: str
     present: bool
     method: str
+    reason: str
     bar: dict[str, Any]
     drawn: dict[str, Any]
     named: list[Mark]
@@ -71,6 +73,7 @@ def draw_row(row: RowExplanation) -> list[DrawnInput]:
             kind=own.type,
             present=own.present,
             method=own.method,
+            reason=own.reason,
             bar=_bar(own.weight, largest),
             drawn=DRAWINGS.get(own.type, _bars)(own) if own.present else {},
             named=_named(own) if own.type in ("text", "audio") and len(own.parts) > 1 else [],

@@ -107,4 +107,4 @@ def _known(content: Mapping[str, Any]) -> dict[str, Any]:
     return {name: math.nan if one is None else one for name, one in content.items()}
 
 
-LADDER = Study(measure, view, sentences)
+LADDER = Study("How far to tune", measure, view, sentences)

@@ -13,8 +13,8 @@ import torch
 
 from sensorium.batch import to_device
 from sensorium.data.column import Array, Cells
-from sensorium.data.loader import DecodedBatch, Loader, Rows, plan_batches
-from sensorium.encoded import Encoded, Predicted, encode, encode_all, join_predicted, predict_encoded
+from sensorium.data.loader import DecodedBatch, Rows, plan_batches
+from sensorium.encoded import Encodings, Predicted, encode_all, join_predicted, predict_encoded
 from sensorium.evaluation.baseline import verdict
 from sensorium.evaluation.corruptions import CORRUPTIONS, Corruption, corrupt
 from sensorium.evaluation.inputs import main_metric, main_value, main_values
@@ -31,7 +31,7 @@ from sensorium.recipe import Recipe
 LEVELS = tuple(step / 10 for step in range(11))
 MOST_ROWS = 500
 """Rows on which noise is tried; of more rows, a fixed sample is taken."""
-MOST_ROWS_PRETRAINED = 100
+MOST_ROWS_PRETRAINED = 50
 """The same, where an encoder is pretrained: a row passes it anew at every level of every kind of noise."""
 BATCH_SIZE = 16
 """Rows encoded at a time: larger batches of pictures spend their time on fresh memory."""
@@ -117,7 +117,7 @@ def measure(subject: Subject) -> Noise | None:
     there = collected.present[chosen]
     inputs = [name for place, name in enumerate(predictor.inputs) if there[:, place].any()]
     tried = _tried(predictor.recipe, inputs)
-    predicted = _predict(predictor, subject.loader, collected.rows[chosen], tried)
+    predicted = _predict(subject, collected.rows[chosen], tried)
     curves, metrics = [], {}
     for name, whole in collected.targets.items():
         head = predictor.model.head(name)
@@ -142,23 +142,30 @@ def _tried(recipe: Recipe, inputs: list[str]) -> list[Sources]:
     return single + ([together] if len(together) > 1 else [])
 
 
-def _predict(
-    predictor: Predictor, loader: Loader, rows: Rows, tried: list[Sources]
-) -> dict[_Case, Predicted]:
+def _predict(subject: Subject, rows: Rows, tried: list[Sources]) -> dict[_Case, Predicted]:
     """Decodes once; only predictions are kept in memory."""
     parts: dict[_Case, list[Predicted]] = defaultdict(list)
-    for decoded in loader.batches(plan_batches(rows, BATCH_SIZE)):
-        for case, predicted in _predict_batch(predictor, decoded, tried):
+    plan = plan_batches(rows, BATCH_SIZE)
+    both = zip(subject.loader.batches(plan), subject.features.batches(plan), strict=True)
+    for decoded, known in both:
+        for case, predicted in _predict_batch(subject.predictor, decoded, known, tried):
             parts[case].append(predicted)
     return {case: join_predicted(own) for case, own in parts.items()}
 
 
 def _predict_batch(
-    predictor: Predictor, decoded: DecodedBatch, tried: list[Sources]
+    predictor: Predictor, decoded: DecodedBatch, known: DecodedBatch, tried: list[Sources]
 ) -> Iterator[tuple[_Case, Predicted]]:
-    """Encodes every input once for each of its corruptions and levels, and fuses these with all others."""
+    """Encodes every input once for each of its corruptions and levels, and fuses these with all others.
+
+    Args:
+        predictor: the model.
+        decoded: some rows.
+        known: the same rows, with features of frozen encoders in place of their cells.
+        tried: what gets worse.
+    """
     model, recipe = predictor.model, predictor.recipe
-    inputs = to_device(decoded.inputs, torch.device("cpu"))
+    inputs = to_device(known.inputs, torch.device("cpu"))
     clean, absent = encode_all(model, inputs), encode_all(model, inputs, absent=True)
     alone = {name: predict_encoded(model, absent | {name: clean[name]}) for name in model.inputs}
     yield _Case("model", (), 0), predict_encoded(model, clean)
@@ -166,9 +173,13 @@ def _predict_batch(
     for sources in tried:
         without = clean | {source.input: absent[source.input] for source in sources}
         yield _Case("absent", sources, 0), predict_encoded(model, without)
+    encodings = {name: Encodings(model, name, decoded.inputs[name], clean[name]) for name in model.inputs}
     single = [sources[0] for sources in tried if len(sources) == 1]
     for step, level in enumerate(LEVELS[1:], start=1):
-        noisy = {source: _encode_noisy(predictor, decoded, source, level) for source in single}
+        noisy = {
+            source: encodings[source.input].encode(_noisy(predictor, decoded, source, level))
+            for source in single
+        }
         noisy_alone = {
             source: predict_encoded(model, absent | {source.input: encoded})
             for source, encoded in noisy.items()
@@ -180,17 +191,16 @@ def _predict_batch(
             yield _Case("late fusion", sources, step), late_fusion(recipe, answers, encoded)
 
 
-def _encode_noisy(predictor: Predictor, decoded: DecodedBatch, source: Source, level: float) -> Encoded:
-    name, model = source.input, predictor.model
-    cells = corrupt(
+def _noisy(predictor: Predictor, decoded: DecodedBatch, source: Source, level: float) -> Cells:
+    name = source.input
+    return corrupt(
         decoded.inputs[name],
         decoded.rows,
         level,
         _corruption(predictor.recipe, source),
         predictor.inputs[name].column,
-        seed=model.inputs.index(name),
+        seed=predictor.model.inputs.index(name),
     )
-    return encode(model, name, to_device({name: cells}, torch.device("cpu"))[name])
 
 
 def _corruption(recipe: Recipe, source: Source) -> Corruption:

@@ -83,4 +83,4 @@ def levels_in_words(levels: list[float]) -> str:
     return f"at {'level' if len(levels) == 1 else 'levels'} {listed}" if levels else ""
 
 
-NOISE = Study(measure, view, sentences)
+NOISE = Study("With noise", measure, view, sentences)

@@ -30,7 +30,8 @@ from sensorium.training.learning_curves import learning_panels, learning_svg
 from sensorium.training.run import write_atomically
 
 if TYPE_CHECKING:
-    from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation
+    from sensorium.evaluation.evaluate import Evaluation
+    from sensorium.evaluation.output import OutputEvaluation
 
 
 FILTERS: dict[str, Callable[[Any], str]] = {
@@ -99,6 +100,7 @@ def as_html(evaluation: Evaluation) -> str:
             for position, (name, output) in enumerate(evaluation.outputs.items())
         },
         sections=[name for name in STUDIES if name in evaluation.studies],
+        titles={name: study.title for name, study in STUDIES.items()},
         views={name: STUDIES[name].view(answer) for name, answer in evaluation.studies.items()},
         curves=_curves(evaluation),
         facts=facts(evaluation),

@@ -175,4 +175,4 @@ def sentences(answer: dict[str, Retrieval]) -> list[str]:
     return lines
 
 
-RETRIEVAL = Study(measure, view, sentences)
+RETRIEVAL = Study("What is found", measure, view, sentences)

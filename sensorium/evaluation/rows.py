@@ -184,4 +184,4 @@ def sentences(answer: dict[str, ShownRows]) -> list[str]:
     return []
 
 
-ROWS = Study(measure, view, sentences)
+ROWS = Study("Rows worth a look", measure, view, sentences)

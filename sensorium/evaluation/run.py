@@ -55,10 +55,8 @@ def evaluate_run(
     else:
         training = _training(predictor, table)
         part, rows = held_back(table, training.parts)
-    evaluation = evaluate(
-        predictor, table, rows, history, manifest, part, training, studies, coverage, slices
-    )
-    return replace(evaluation, notes=notes)
+    evaluation = evaluate(predictor, table, rows, part, training, studies, coverage, slices)
+    return replace(evaluation, history=history, manifest=manifest, notes=notes)
 
 
 def open_held_back(folder: str | Path) -> tuple[Predictor, Table, Rows]:

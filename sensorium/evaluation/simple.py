@@ -258,4 +258,4 @@ _WOULD_DO: dict[Verdict | Literal["alike"], str] = {
     "rows show a gain, the simple model is the safer choice.",
 }
 
-SIMPLE = Study(measure, view, sentences)
+SIMPLE = Study("Would a simple model do?", measure, view, sentences)

@@ -225,4 +225,4 @@ def _worse(one: Slice) -> list[str]:
     ]
 
 
-SLICES = Study(measure, view, sentences)
+SLICES = Study("Groups of rows", measure, view, sentences)

@@ -12,7 +12,7 @@ from sensorium.evaluation.inputs import SubsetPredictions
 from sensorium.inference import Collected
 
 if TYPE_CHECKING:
-    from sensorium.evaluation.evaluate import OutputEvaluation
+    from sensorium.evaluation.output import OutputEvaluation
     from sensorium.predict import Predictor
 
 
@@ -62,13 +62,16 @@ class Study(NamedTuple):
     """One question, how it is answered, and how the answer is shown.
 
     Attributes:
+        title: of its section.
         measure: gives the answer, made of dataclasses, named tuples and plain types, which report.json
             holds as they are; None where the question does not arise.
         view: answer → what its section of the page needs beside it, such as drawn curves. The section is
-            the file sections/NAME.html.jinja, which sees `study` (the answer), `view` and `evaluation`.
+            the file sections/NAME.html.jinja, below the title; it sees `study` (the answer), `view` and
+            `evaluation`.
         sentences: answer → lines for the terminal.
     """
 
+    title: str
     measure: Callable[[Subject], Any]
     view: Callable[[Any], dict[str, Any]]
     sentences: Callable[[Any], list[str]]

@@ -23,7 +23,8 @@ from sensorium.evaluation.words import (
 )
 
 if TYPE_CHECKING:
-    from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation
+    from sensorium.evaluation.evaluate import Evaluation
+    from sensorium.evaluation.output import OutputEvaluation
 
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:

@@ -9,7 +9,8 @@ from sensorium.evaluation.baseline import verdict
 from sensorium.evaluation.metrics import FOUND, Interval
 
 if TYPE_CHECKING:
-    from sensorium.evaluation.evaluate import Evaluation, OutputEvaluation
+    from sensorium.evaluation.evaluate import Evaluation
+    from sensorium.evaluation.output import OutputEvaluation
 
 FEW_ROWS = 30
 """Below, a bootstrap over rows is rough."""

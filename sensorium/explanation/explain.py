@@ -7,9 +7,12 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
-from sensorium.data.column import Cells
+from sensorium.batch import to_device
+from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Loader
+from sensorium.encoded import Predicted, encode_all, predict_encoded
 from sensorium.errors import SensoriumError
 from sensorium.explanation.deletion import Deletion, deletion
 from sensorium.explanation.methods import METHODS
@@ -17,7 +20,6 @@ from sensorium.explanation.parts import Part, Partition, partition
 from sensorium.explanation.scores import RowScores
 from sensorium.explanation.shapley import MOST_PLAYERS, sampled_shapley, shapley
 from sensorium.explanation.target import Target, target_of
-from sensorium.inference import Collected, collect
 
 if TYPE_CHECKING:
     from sensorium.predict import Predictor
@@ -36,6 +38,7 @@ class InputExplanation:
         weight: its Shapley value: what it adds to the score, averaged over all orders in which the inputs
             of the row can join. The weights of a row add up to `score - score_of_none`.
         method: how its parts were weighed.
+        reason: why it was not the method asked for; "" where it was.
         parts: of the cell, in its order.
         weights: of the parts; what each adds to the score.
         cell: decoded, and what the parts mean in it; not part of the JSON.
@@ -45,6 +48,7 @@ class InputExplanation:
     present: bool
     weight: float
     method: str
+    reason: str
     parts: list[Part]
     weights: list[float]
     cell: Partition = field(repr=False, metadata={"json": False})
@@ -78,7 +82,13 @@ class RowExplanation:
 
 
 def explain_row(
-    predictor: Predictor, loader: Loader, row: int, output: str, label: str | None, method: str
+    predictor: Predictor,
+    loader: Loader,
+    row: int,
+    output: str,
+    label: str | None,
+    method: str,
+    features: Loader | None = None,
 ) -> RowExplanation:
     """Explains one row.
 
@@ -89,17 +99,18 @@ def explain_row(
         output: that is explained.
         label: a class of it; None for the one that the row most likely has.
         method: a key of `METHODS`.
+        features: gives features of frozen encoders in place of cells, where these are known.
 
     Raises:
         SensoriumError: when the row has no input at all.
     """
-    scores, collected = score_row(predictor, loader, row, output, label)
+    scores, predicted = score_row(predictor, loader, row, output, label, features)
     of_inputs, score, score_of_none = weigh_inputs(scores)
     weights = METHODS[method](scores)
     return RowExplanation(
         row=row,
         key=loader.row_key(row),
-        answer=_answer(predictor, output, collected),
+        answer=_answer(predictor, output, predicted[output]),
         target=scores.target,
         score=score,
         score_of_none=score_of_none,
@@ -110,6 +121,7 @@ def explain_row(
                 present=own.present,
                 weight=of_inputs.get(name, 0.0),
                 method="occlusion" if name in weights.occluded else method,
+                reason=weights.occluded.get(name, ""),
                 parts=own.parts,
                 weights=weights.values[scores.slices[name]].tolist(),
                 cell=own,
@@ -121,31 +133,45 @@ def explain_row(
 
 
 def delete_row(
-    predictor: Predictor, loader: Loader, row: int, output: str, label: str | None, method: str
+    predictor: Predictor,
+    loader: Loader,
+    row: int,
+    output: str,
+    label: str | None,
+    method: str,
+    features: Loader | None = None,
 ) -> Deletion:
     """The check of one row's explanation alone; arguments and errors as of `explain_row`."""
-    scores, _ = score_row(predictor, loader, row, output, label)
+    scores, _ = score_row(predictor, loader, row, output, label, features)
     return deletion(scores, METHODS[method](scores).values, seed=row)
 
 
 def score_row(
-    predictor: Predictor, loader: Loader, row: int, output: str, label: str | None
-) -> tuple[RowScores, Collected]:
-    """One row, ready to have parts taken away, and what the model says of it.
+    predictor: Predictor,
+    loader: Loader,
+    row: int,
+    output: str,
+    label: str | None,
+    features: Loader | None = None,
+) -> tuple[RowScores, Predicted]:
+    """One row, ready to have parts taken away, and what the model says of it; arguments as of `explain_row`.
 
     Raises:
         SensoriumError: when the row has no input at all.
     """
-    decoded = loader.batch(np.array([row])).inputs
+    model, place = predictor.model, np.array([row])
+    decoded = loader.batch(place).inputs
     cells = {name: _cell(predictor, loader, name, row, decoded[name]) for name in predictor.inputs}
     if not any(one.present for one in cells.values()):
         raise SensoriumError(
             f"row {row} has none of the model's inputs ({', '.join(cells)}), so nothing can be explained"
         )
-    model, kind = predictor.model, predictor.recipe.outputs[output].type
-    collected = collect(model, loader, np.array([row]))
-    target = target_of(model.head(output), kind, output, label, collected.predicted[output])
-    return RowScores(model, cells, target), collected
+    given = decoded if features is None else features.batch(place).inputs
+    whole = encode_all(model, to_device(given, torch.device("cpu")))
+    predicted = predict_encoded(model, whole)
+    kind = predictor.recipe.outputs[output].type
+    target = target_of(model.head(output), kind, output, label, predicted[output])
+    return RowScores(model, cells, target, whole), predicted
 
 
 def weigh_inputs(scores: RowScores) -> tuple[dict[str, float], float, float]:
@@ -170,8 +196,8 @@ def _cell(predictor: Predictor, loader: Loader, name: str, row: int, decoded: Ce
     return partition(predictor.recipe.inputs[name].type, bound.column, cell, decoded)
 
 
-def _answer(predictor: Predictor, output: str, collected: Collected) -> str:
-    answer = predictor.answers(collected)[output]["prediction"][0]
+def _answer(predictor: Predictor, output: str, predicted: dict[str, Array]) -> str:
+    answer = predictor.model.head(output).answers(predicted)["prediction"][0]
     if isinstance(answer, list | np.ndarray):
         return ", ".join(str(one) for one in answer) or "none"
     return f"{answer:.4g}" if isinstance(answer, float | np.floating) else str(answer)

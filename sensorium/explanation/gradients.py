@@ -22,6 +22,10 @@ MOST_MISSING = 0.1
 """Of the weights' sum, beside which it no longer adds up."""
 AT_ONCE = 8
 """Points whose gradients are held at once."""
+NO_GRADIENT = "its encoder lets no gradient through"
+FROZEN = "its weights are frozen, and no gradient passes through them"
+NO_SUM = "its gradients do not add up to what the score loses without it"
+"""Why an input is weighed by occlusion."""
 
 
 def integrated_gradients(scores: RowScores) -> Weights:
@@ -34,14 +38,21 @@ def integrated_gradients(scores: RowScores) -> Weights:
     occlusion instead: a sound that is brought to one loudness is the same at all points but the first.
     """
     found = np.zeros(scores.size)
-    occluded = []
+    occluded = {}
     for name in scores.present:
         own = _of_input(scores, name)
-        if own is None or not _adds_up(scores, name, own):
-            occluded.append(name)
-            own = scores.lost_without(scores.slices[name])
-        found[scores.slices[name]] = own
+        reason = _reason_against(scores, name, own)
+        if reason:
+            occluded[name] = reason
+        found[scores.slices[name]] = scores.lost_without(scores.slices[name]) if reason else own
     return Weights(found, occluded)
+
+
+def _reason_against(scores: RowScores, name: str, weights: Array | None) -> str:
+    """Why an input's weights do not hold; "" where they do."""
+    if weights is None:
+        return FROZEN if getattr(scores.model.encoder(name), "frozen", False) else NO_GRADIENT
+    return "" if _adds_up(scores, name, weights) else NO_SUM
 
 
 def _adds_up(scores: RowScores, name: str, weights: Array) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from sensorium.batch import Raw, Tokens
-from sensorium.data.column import Array
+from sensorium.batch import Tokens
+from sensorium.data.column import Array, Cells
+from sensorium.encoded import Encoded, Encodings
 from sensorium.explanation.parts import Partition
 from sensorium.explanation.target import Target
 from sensorium.model import Model
@@ -27,11 +28,11 @@ class Weights(NamedTuple):
 
     Attributes:
         values: `(P,)` float64.
-        occluded: inputs whose parts were weighed by occlusion, as the method asked for does not suit them.
+        occluded: input → why its parts were weighed by occlusion and not by the method asked for.
     """
 
     values: Array
-    occluded: Sequence[str] = ()
+    occluded: Mapping[str, str] = {}
 
 
 class RowScores:
@@ -43,15 +44,26 @@ class RowScores:
         model: in evaluation mode, on the CPU.
         partitions: input name → its cell of this row, in the order of the recipe.
         target: what is scored.
+        whole: input name → what the model makes of the cell as it is, of one row.
 
     Attributes:
         slices: input name → where its parts lie among the P parts of the row.
         size: P.
     """
 
-    def __init__(self, model: Model, partitions: Mapping[str, Partition], target: Target) -> None:
+    def __init__(
+        self,
+        model: Model,
+        partitions: Mapping[str, Partition],
+        target: Target,
+        whole: Mapping[str, Encoded],
+    ) -> None:
         self.model = model
         self.partitions = dict(partitions)
+        self._encodings = {
+            name: Encodings(model, name, Cells(one.values, one.mask), whole[name])
+            for name, one in partitions.items()
+        }
         self.target = target
         self.slices: dict[str, slice] = {}
         self.size = 0
@@ -89,13 +101,8 @@ class RowScores:
 
     def tokens(self, name: str, removed: Ways, present: Ways) -> Tokens:
         """An input encoded: removed `(N, its parts)`, present `(N,)` → tokens of N rows."""
-        ways = np.concatenate([present[:, None], removed & present[:, None]], axis=1)
-        distinct, places = np.unique(ways, axis=0, return_inverse=True)
-        cells = self.partitions[name].without(distinct[:, 1:])
-        raw = Raw(torch.from_numpy(np.ascontiguousarray(cells.values)), torch.from_numpy(cells.mask))
-        encoded = self.model.encode(name, raw, torch.from_numpy(distinct[:, 0].copy()))
-        index = torch.from_numpy(places.reshape(-1))
-        return Tokens(encoded.values[index], encoded.mask[index])
+        cells = self.partitions[name].without(removed)
+        return self._encodings[name].encode(Cells(cells.values, cells.mask & present[:, None])).tokens
 
     def score(self, tokens: dict[str, Tokens], present: Tensor) -> Tensor:
         """`(N,)` scores of encoded inputs, with gradients where they are on; present `(N, M)`."""

@@ -43,6 +43,11 @@ class SimilarityHeadConfig(VectorHeadConfig):
     width: PositiveInt | None = Field(
         None, description="numbers of an embedding; default: the fused space's, with no further projection"
     )
+    start: Literal["canonical", "random"] = Field(
+        "canonical",
+        description="canonical: the projections of two inputs with frozen encoders begin at the canonical "
+        "correlations of their features; all others at random",
+    )
     hard_negatives: float = Field(
         0.0, ge=0, le=10, description="how much more the wrong answers count that look right; 0: all alike"
     )
@@ -68,9 +73,10 @@ class SimilarityHead(Head):
 
     It reads each input by itself, `Fused.columns`, which the fusion has projected to one width: with frozen
     encoders these projections alone are trained, as in locked-image tuning with both towers locked (Zhai et
-    al. 2021, arXiv:2111.07991). A projection of the head's own follows where the recipe gives it a width or
-    hidden layers; on few rows one linear layer finds more than two. For more than two inputs the loss of a
-    row is the mean over its pairs of inputs. Equal cells are right answers for each other, never wrong ones.
+    al. 2021, arXiv:2111.07991), from where `sensorium.training.alignment` puts them. A projection of the
+    head's own follows where the recipe gives it a width or hidden layers; on few rows one linear layer finds
+    more than two. For more than two inputs the loss of a row is the mean over its pairs of inputs. Equal
+    cells are right answers for each other, never wrong ones.
 
     Args:
         config: see `SimilarityHeadConfig`.

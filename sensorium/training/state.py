@@ -19,6 +19,7 @@ from sensorium.frozen import count_parameters, load_trained_state, trained_state
 from sensorium.model import Model
 from sensorium.prepare import Prepared
 from sensorium.recipe import Recipe
+from sensorium.training.alignment import align
 from sensorium.training.average import MovingAverage
 from sensorium.training.checkpoint import (
     load_checkpoint,
@@ -89,7 +90,9 @@ class TrainingState:
             device_placement=False,  # done below; accelerate would import torch.distributed.tensor for it
         )
         targets = {name: bound.column for name, bound in prepared.loader.targets.items()}
-        self.model = prepared.new_model().to(self.device)
+        self.model = prepared.new_model()
+        align(self.model, prepared.loader, prepared.parts["train"])
+        self.model.to(self.device)
         learner = Learner(prepared.recipe, self.model, targets).to(self.device)
         hidden = [self.model.encoders, self.model.fusion]
         rates = _rates_of_backbones(prepared.recipe, self.model)

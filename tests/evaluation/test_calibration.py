@@ -279,7 +279,8 @@ def render(found: CalibrationStudy) -> str:
     )
     environment.filters.update(FILTERS)
     source = files("sensorium.evaluation").joinpath("sections/calibration.html.jinja").read_text("utf-8")
-    return environment.from_string(source).render(study=found, view=view(found)).replace("<br>", "<br/>")
+    section = f"<section>{source}</section>"
+    return environment.from_string(section).render(study=found, view=view(found)).replace("<br>", "<br/>")
 
 
 def test_the_diagram_has_a_mark_for_every_bin():

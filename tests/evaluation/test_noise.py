@@ -2,6 +2,9 @@
 
 import json
 import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +26,9 @@ from sensorium.evaluation.robustness import area, effective_robustness, relative
 from sensorium.heads.number import NumberHead
 from sensorium.predict import Predictor
 from sensorium.recipe import parse_recipe
+from tests import made
 from tests.evaluation.test_evaluate import RECIPE, ROWS, make
+from tests.made_checkpoint import text_checkpoint
 
 
 def test_the_area_by_hand():
@@ -183,3 +188,48 @@ def test_many_rows_are_sampled(monkeypatch: pytest.MonkeyPatch):
     predictor: Predictor = make()
     found = evaluate(predictor, read_table(ROWS), studies=("noise",)).studies["noise"]
     assert found.rows == 4
+
+
+def frozen_text(folder: Path) -> tuple[Predictor, dict[str, list[Any]]]:
+    """A tiny frozen language model beside a number, and six rows with five different texts."""
+    texts = [f"{made.WORDS[place]} {made.WORDS[place + 1]}" for place in (0, 2, 4, 6, 8, 0)]
+    rows = {"words": texts, "size": ROWS["size"], "kind": ["a", "b"] * 3}
+    encoder = {"kind": "pretrained", "weights": str(text_checkpoint(folder / "tiny"))}
+    recipe = {
+        "data": {"cache": False},
+        "inputs": {"words": {"type": "text", "encoder": encoder}, "size": "number"},
+        "outputs": {"kind": "category"},
+    }
+    return make(recipe, rows), rows
+
+
+def test_of_pretrained_encoders_fewer_rows_are_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    assert noise.MOST_ROWS_PRETRAINED == 50
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
+    monkeypatch.setattr(noise, "MOST_ROWS_PRETRAINED", 4)
+    predictor, rows = frozen_text(tmp_path)
+    found = evaluate(predictor, read_table(rows), studies=("noise",))
+    assert found.studies["noise"].rows == 4
+    assert "predicted again on 4 rows, a fixed sample of the 6" in " ".join(as_html(found).split())
+    assert evaluate(make(), read_table(ROWS), studies=("noise",)).studies["noise"].rows == 6
+
+
+def test_a_frozen_backbone_sees_every_distinct_cell_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Over all studies; words lost to noise and words taken away make other cells of it."""
+    monkeypatch.setattr(noise, "RESAMPLES", 20)
+    predictor, rows = frozen_text(tmp_path)
+    encoder, column = predictor.model.encoder("words"), predictor.inputs["words"].column
+    own = {column.decode(text).astype(np.int64).tobytes() for text in rows["words"]}
+    seen: Counter[bytes] = Counter()
+    features = encoder.features
+
+    def counted(raw: Raw) -> Tokens:
+        seen.update(ids[mask].numpy().tobytes() for ids, mask in zip(*raw, strict=True))
+        return features(raw)
+
+    monkeypatch.setattr(encoder, "features", counted)
+    answers = evaluate(predictor, read_table(rows)).studies
+    assert {"contributions", "noise", "explanation"} <= set(answers)
+    assert len(own) == 5
+    assert {seen[ids] for ids in own} == {1}
+    assert len(seen) > 5

@@ -23,8 +23,9 @@ from sensorium.evaluation import (
     write_report,
 )
 from sensorium.evaluation.baseline import Baseline
-from sensorium.evaluation.evaluate import Points, Unreadable
+from sensorium.evaluation.evaluate import Unreadable
 from sensorium.evaluation.metrics import Confusion
+from sensorium.evaluation.output import Points
 from sensorium.evaluation.report import FILTERS, as_html
 from sensorium.evaluation.words import (
     facts,

@@ -49,8 +49,13 @@ def test_it_stands_beside_a_similarity_of_frozen_encoders(tmp_path: Path):
     found = measured.studies["retrieval"]["match"].ridge
     assert found.rows == 40
     # the features of a text and of its copy are the same
-    assert found.metrics["recall_at_1"] > 0.8
-    assert "learned from 40 training rows, reaches R@10 1.000" in " ".join(str(measured).split())
+    assert found.metrics["recall_at_1"].value > 0.8
+    own = measured.outputs["match"].metrics
+    for metric, gain in found.gain.items():
+        assert gain.value == pytest.approx(own[metric].value - found.metrics[metric].value)
+    said = " ".join(str(measured).split())
+    assert "learned from 40 training rows, reaches R@10 1.000" in said
+    assert "Beyond it this model gains" in said
 
 
 def test_it_needs_frozen_encoders():
