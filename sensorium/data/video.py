@@ -20,17 +20,10 @@ from sensorium.data.container import (
     open_container,
     stream_seconds,
 )
-from sensorium.data.image import (
-    Augment,
-    AugmentConfig,
-    Fitting,
-    Resize,
-    Size,
-    check_pixels,
-    fit,
-    height_and_width,
-)
+from sensorium.data.image import Augment, AugmentConfig
 from sensorium.data.media import Limits, Source, recognise_media
+from sensorium.data.picture import check_pixels
+from sensorium.data.resize import Fitting, Resize, Size, fit, height_and_width
 from sensorium.errors import CellError
 
 DEFAULT_FRAMES = 8
