@@ -170,7 +170,7 @@ class Predictor:
         """
         from sensorium.vectors import embed_rows
 
-        loader = self.loader(self.open(data, media_root))
+        loader = self.input_loader(self.open(data, media_root), self.inputs)
         embedded = embed_rows(self.model, loader, np.arange(len(loader.table)))
         self.unreadable = loader.quarantine.cells()
         return embedded
@@ -337,6 +337,12 @@ class Predictor:
         known = set(table.names)
         targets = {name: bound for name, bound in self.targets.items() if known.issuperset(bound.sources)}
         return new_loader(_without_cache(self.recipe), table, self.inputs, targets)
+
+    def input_loader(self, table: Table, names: Collection[str]) -> Loader:
+        """A loader over a table that reads some inputs alone: the others count as missing, and no target."""
+        loader = new_loader(_without_cache(self.recipe), table, self.inputs, {})
+        loader.unread = frozenset(self.inputs) - set(names)
+        return loader
 
     def collect(self, table: Table, rows: Array | None = None, hidden: Collection[str] = ()) -> Collected:
         """Runs the model over rows of a table; all of them by default."""

@@ -207,12 +207,24 @@ def check_target_known(prepared: Prepared) -> None:
 
 
 def _check_pairs_known(name: str, bound: BoundColumn, prepared: Prepared) -> None:
-    table = prepared.table
+    """Refuses a similarity without rows to compare, or whose rows are all right answers for each other."""
+    first: dict[str, Any] = {}
+    varied: set[str] = set()
     for row in prepared.parts["train"]:
-        if sum(table.cell(source, int(row)) is not None for source in bound.sources) > 1:
+        known = {source: prepared.table.cell(source, int(row)) for source in bound.sources}
+        cells = {source: cell for source, cell in known.items() if cell is not None}
+        if len(cells) > 1:
+            varied |= {source for source, cell in cells.items() if first.setdefault(source, cell) != cell}
+        if len(varied) > 1:
             return
-    listed = ", ".join(bound.sources)
-    raise SensoriumError(f"outputs.{name}: no training row has two of the columns {listed} to compare")
+    if not first:
+        listed = ", ".join(bound.sources)
+        raise SensoriumError(f"outputs.{name}: no training row has two of the columns {listed} to compare")
+    same = next(source for source in bound.sources if source not in varied)
+    raise SensoriumError(
+        f"outputs.{name}: all training rows to compare have the same cell in column {same!r}, so nothing "
+        "tells them apart: check the column, or give more rows"
+    )
 
 
 def doubts(prepared: Prepared) -> list[str]:

@@ -24,6 +24,7 @@ from tests import made
 from tests.bad_inputs import cells
 from tests.bad_inputs.case import ROWS, Case, make_folder, matches, nothing
 from tests.bad_inputs.cells import BAD, ODD, Cell
+from tests.bad_inputs.classes import CLASSES
 from tests.bad_inputs.indexes import INDEXES
 from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
@@ -208,6 +209,19 @@ def test_a_bad_index_or_query_is_one_line(
     expect(case, capsys)
     if (here / "idx/rows.lance").exists() and case.spoil is nothing:
         assert len(open_index("idx")) == ROWS
+
+
+@pytest.mark.parametrize("case", CLASSES, ids=title)
+def test_classes_that_cannot_be_told_are_one_line(
+    finished: Path, here: Path, capsys: pytest.CaptureFixture[str], case: Case
+) -> None:
+    """Nothing is written, and the table stays as it was."""
+    shutil.copytree(finished, here, dirs_exist_ok=True)
+    before = (here / "table.csv").read_bytes()
+    case.spoil(here)
+    expect(case, capsys)
+    assert (here / "out.csv").exists() == (case.code == 0)
+    assert (here / "table.csv").read_bytes() == before
 
 
 def expect(case: Case, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,15 +9,19 @@ import pytest
 
 from tests import test_full_disk
 from tests.bad_inputs.cells import BAD
+from tests.bad_inputs.classes import CLASSES
 from tests.bad_inputs.indexes import INDEXES
 from tests.bad_inputs.recipes import RECIPES
 from tests.bad_inputs.runs import RUNS
 from tests.bad_inputs.tables import TABLES
-from tests.bad_inputs.weights import WEIGHTS
+from tests.bad_inputs.weights import CHECKSUM, UNREACHABLE, WEIGHTS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 SEEN = {
-    *(case.says for case in (*BAD, *RECIPES, *TABLES, *RUNS, *WEIGHTS, *INDEXES)),
+    *(
+        case.says
+        for case in (*BAD, *RECIPES, *TABLES, *RUNS, *WEIGHTS, CHECKSUM, UNREACHABLE, *INDEXES, *CLASSES)
+    ),
     test_full_disk.CHECKPOINT,
     test_full_disk.READ_ONLY,
 }

@@ -98,6 +98,8 @@ def temperature_of(predictor: Predictor, names: Sequence[str]) -> float:
 def vectors_of(predictor: Predictor, table: Table, names: Sequence[str], shared: bool = True) -> Array:
     """One vector for each row, `(N, E)` float32 of unit length, zero where it has none of the inputs.
 
+    No other input of the rows is read or encoded: a vector of an input depends on that input alone.
+
     Args:
         predictor: the model; what it could not read is afterwards in its `unreadable`.
         table: opened by it.
@@ -110,7 +112,7 @@ def vectors_of(predictor: Predictor, table: Table, names: Sequence[str], shared:
     """
     if not len(table):
         raise SensoriumError(f"{table.source} has no rows")
-    loader = predictor.loader(table)
+    loader = predictor.input_loader(table, names)
     compared = shared and compared_inputs(predictor).keys() >= set(names)
     embedded = (embed_rows if compared else encode_rows)(predictor.model, loader, np.arange(len(table)))
     predictor.unreadable = loader.quarantine.cells()

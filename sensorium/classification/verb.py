@@ -29,44 +29,64 @@ MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
+class Words:
+    """Classes that words name.
+
+    Attributes:
+        labels: two or more.
+        templates: sentences with `{}` in the place of a label; the vectors of several are averaged.
+    """
+
+    labels: Sequence[str]
+    templates: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Classes that rows of a table show.
+
+    Attributes:
+        table: the file.
+        label: its column with the class; None, which is refused, where it was not named.
+        shots: examples of a class; None: all.
+        by: one of `few_shot.CLASSIFIERS`.
+        draws: how often examples are drawn.
+        seed: of the drawing.
+    """
+
+    table: Path
+    label: str | None
+    shots: int | None
+    by: str
+    draws: int
+    seed: int
+
+
+@dataclass(frozen=True)
 class Request:
     """What is asked, as the command line gave it.
 
     Attributes:
         run: runs/NAME, or a saved model.
         data: the table.
-        output: where the answers go.
-        labels: words, with commas between.
-        labels_from: file with a label on each line.
-        templates: see `classify_by_words`.
-        inputs: that are classified; none: the usual ones.
-        examples: table with examples.
-        label: its column with the class.
-        shots: examples of a class; None: all.
-        by: one of `few_shot.CLASSIFIERS`.
-        draws: how often examples are drawn.
-        seed: of the drawing.
-        truth: column of the table with the class.
-        top: labels of each row.
         media_root: the folder that media paths start from.
+        inputs: that are classified; none: the usual ones.
+        words: the classes; None where they are shown.
+        shown: the classes; None where words name them.
+        truth: column of the table with the class.
+        output: where the answers go.
+        top: labels of each row.
     """
 
     run: Path
     data: Path
-    output: Path
-    labels: str | None
-    labels_from: Path | None
-    templates: Sequence[str]
-    inputs: Sequence[str]
-    examples: Path | None
-    label: str | None
-    shots: int | None
-    by: str
-    draws: int
-    seed: int
-    truth: str | None
-    top: int
     media_root: Path | None
+    inputs: Sequence[str]
+    words: Words | None
+    shown: Shown | None
+    truth: str | None
+    output: Path
+    top: int
 
 
 def classify(request: Request, say: Say, warn: Say) -> None:
@@ -80,16 +100,16 @@ def classify(request: Request, say: Say, warn: Say) -> None:
     Raises:
         SensoriumError: when something cannot be used; nothing is written then.
     """
-    _check(request)
+    classes = _classes(request)
     check_writable(request.output)
     refuse_to_replace(files_of(request.data), request.output)
     predictor = load(request.run)
     table = predictor.open(read_table(request.data, request.media_root))
     truth = None if request.truth is None else label_texts(table, request.truth)
-    if request.examples is None:
-        draws = [_by_words(request, predictor, table)]
+    if isinstance(classes, Words):
+        draws = [_by_words(classes, request.inputs, predictor, table)]
     else:
-        draws = _by_examples(request, request.examples, predictor, table, warn)
+        draws = _by_examples(classes, request, predictor, table, warn)
     for cell in predictor.unreadable[:MOST_NAMED]:
         warn(cell.line())
     answers = tabulate(predictor, table, draws[0], request.top)
@@ -104,68 +124,71 @@ def classify(request: Request, say: Say, warn: Say) -> None:
     say(f"wrote {answers.num_rows} rows to {request.output}{note}")
 
 
-def read_labels(path: Path) -> list[str]:
-    """A label on each line; empty lines are left out.
+def read_labels(listed: str | None, path: Path | None) -> list[str]:
+    """Labels with commas between, and those of a file, one on each line, of which empty ones are left out.
 
     Raises:
         SensoriumError: when the file cannot be read as text.
     """
+    labels = [one.strip() for one in listed.split(",")] if listed else []
+    if path is None:
+        return labels
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as error:
         raise SensoriumError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise SensoriumError(f"{path}: the text is not UTF-8; save the file as UTF-8") from None
-    return [line.strip() for line in lines if line.strip()]
+    return labels + [line.strip() for line in lines if line.strip()]
 
 
-def _check(request: Request) -> None:
-    """Refuses options that do not go together, before anything is loaded."""
-    words = request.labels is not None or request.labels_from is not None
-    if not words and request.examples is None:
-        raise SensoriumError('give the classes: --labels "cat,dog", --labels-from FILE, or --examples TABLE')
-    if words and request.examples is not None:
+def _classes(request: Request) -> Words | Shown:
+    """The classes; refuses options that do not go together, before anything is loaded."""
+    check_top(request.top)
+    if request.shown is None:
+        return _checked_words(request)
+    if request.words is not None:
         raise SensoriumError(
             "classes come from labels or from examples: give --labels or --examples, not both"
         )
-    if request.examples is not None and request.label is None:
+    if request.shown.label is None:
         raise SensoriumError("name the column of the examples that holds the class: --label COLUMN")
-    if request.examples is None and len(request.inputs) > 1:
+    if request.shown.draws < 1:
+        raise SensoriumError(f"draws is {request.shown.draws}: draw examples once at least")
+    return request.shown
+
+
+def _checked_words(request: Request) -> Words:
+    if request.words is None:
+        raise SensoriumError('give the classes: --labels "cat,dog", --labels-from FILE, or --examples TABLE')
+    if len(request.inputs) > 1:
         raise SensoriumError("labels are compared with one input: give --input once")
-    if request.draws < 1:
-        raise SensoriumError(f"draws is {request.draws}: draw examples once at least")
-    check_top(request.top)
-    if request.examples is None:
-        check_labels(_labels(request))
-        check_templates(request.templates)
+    check_labels(request.words.labels)
+    check_templates(request.words.templates)
+    return request.words
 
 
-def _labels(request: Request) -> list[str]:
-    listed = request.labels.split(",") if request.labels else []
-    labels = [one.strip() for one in listed]
-    return labels + (read_labels(request.labels_from) if request.labels_from is not None else [])
-
-
-def _by_words(request: Request, predictor: Predictor, table: Table) -> Classified:
-    name = request.inputs[0] if request.inputs else None
-    return classify_by_words(predictor, table, _labels(request), request.templates, name)
+def _by_words(words: Words, inputs: Sequence[str], predictor: Predictor, table: Table) -> Classified:
+    name = inputs[0] if inputs else None
+    return classify_by_words(predictor, table, words.labels, words.templates, name)
 
 
 def _by_examples(
-    request: Request, examples_from: Path, predictor: Predictor, table: Table, warn: Say
+    shown: Shown, request: Request, predictor: Predictor, table: Table, warn: Say
 ) -> list[Classified]:
     """The answers of each draw."""
-    shown = predictor.open(read_table(examples_from, request.media_root))
-    examples = read_examples(predictor, shown, str(request.label), request.inputs)
+    known = predictor.open(read_table(shown.table, request.media_root))
+    examples = read_examples(predictor, known, str(shown.label), request.inputs)
     for cell in predictor.unreadable[:MOST_NAMED]:
-        warn(f"{shown.source}: {cell.line()}")
-    drawn = _draws(request, examples)
+        warn(f"{known.source}: {cell.line()}")
+    drawn = _draws(shown, examples, measured=request.truth is not None)
     vectors = vectors_of(predictor, table, examples.inputs)
-    return [classify_vectors(vectors, one, request.by) for one in drawn]
+    return [classify_vectors(vectors, one, shown.by) for one in drawn]
 
 
-def _draws(request: Request, examples: Examples) -> list[Examples]:
-    if request.shots is None:
+def _draws(shown: Shown, examples: Examples, measured: bool) -> list[Examples]:
+    """Several draws tell the spread; where nothing is measured, one does."""
+    if shown.shots is None:
         return [examples]
-    draws = request.draws if request.truth is not None else 1
-    return [draw_examples(examples, request.shots, request.seed, draw) for draw in range(draws)]
+    draws = shown.draws if measured else 1
+    return [draw_examples(examples, shown.shots, shown.seed, draw) for draw in range(draws)]

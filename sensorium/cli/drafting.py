@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from sensorium.cli.options import RecipePath
 from sensorium.errors import SensoriumError
 
 
 def init(
-    data: Annotated[Path, typer.Argument(help="table: a file, a folder, or a glob in quotes")],
-    target: Annotated[list[str], typer.Option("--target", help="column to predict; may be given again")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="where to write")] = Path("recipe.yaml"),
-    force: Annotated[bool, typer.Option("--force", help="write over an existing file")] = False,
+    data: Annotated[Path, Argument(help="table: a file, a folder, or a glob in quotes")],
+    target: Annotated[list[str], Option("--target", help="column to predict; may be given again")],
+    output: Annotated[Path, Option("-o", "--output", help="where to write")] = Path("recipe.yaml"),
+    force: Annotated[bool, Option("--force", help="write over an existing file")] = False,
 ) -> None:
     """Look at a table and write a commented recipe."""
     from sensorium.draft import draft_recipe
@@ -31,7 +32,7 @@ def init(
 
 def check(
     recipe: RecipePath,
-    rows: Annotated[int, typer.Option(help="rows decoded to test the media; 0 for all", min=0)] = 200,
+    rows: Annotated[int, Option(help="rows decoded to test the media; 0 for all", min=0)] = 200,
 ) -> None:
     """Find everything that can fail, before anything runs."""
     from sensorium.check import check_recipe

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from sensorium.cli.options import MediaRoot
 from sensorium.errors import RecipeError
@@ -13,11 +14,9 @@ from sensorium.errors import RecipeError
 
 def weights(
     recipe: Annotated[
-        Path | None, typer.Argument(help="recipe.yaml; without one, all that is on this machine")
+        Path | None, Argument(help="recipe.yaml; without one, all that is on this machine")
     ] = None,
-    bring: Annotated[
-        bool, typer.Option("--fetch", help="bring what the recipe needs and is not here")
-    ] = False,
+    bring: Annotated[bool, Option("--fetch", help="bring what the recipe needs and is not here")] = False,
 ) -> None:
     """List pretrained weights: where they are, size, parameters, licence."""
     from rich.console import Console
@@ -38,14 +37,14 @@ def weights(
 
 
 def embed(
-    source: Annotated[str, typer.Argument(help="runs/NAME, recipe.yaml, or the id of pretrained weights")],
-    data: Annotated[Path, typer.Argument(help="table: a file, a folder, or a glob in quotes")],
-    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .lance, .npy, or a folder")],
+    source: Annotated[str, Argument(help="runs/NAME, recipe.yaml, or the id of pretrained weights")],
+    data: Annotated[Path, Argument(help="table: a file, a folder, or a glob in quotes")],
+    output: Annotated[Path, Option("-o", "--output", help=".parquet, .lance, .npy, or a folder")],
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="input wanted; may be given again; default: all")
+        list[str] | None, Option("--input", help="input wanted; may be given again; default: all")
     ] = None,
-    column: Annotated[str | None, typer.Option(help="column to read, where weights are named")] = None,
-    kind: Annotated[str, typer.Option("--type", help="of that column: text, image, audio, video")] = "text",
+    column: Annotated[str | None, Option(help="column to read, where weights are named")] = None,
+    kind: Annotated[str, Option("--type", help="of that column: text, image, audio, video")] = "text",
     media_root: MediaRoot = None,
 ) -> None:
     """Write the features of pretrained encoders as vectors, row for row, through the cache."""

@@ -6,32 +6,31 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from sensorium.cli.options import MediaRoot, RunPath
 from sensorium.errors import SensoriumError
 
 
 def index(
-    run: Annotated[Path | None, typer.Argument(help="runs/NAME, or a saved model")] = None,
-    data: Annotated[Path | None, typer.Argument(help="table whose rows are kept")] = None,
-    output: Annotated[str, typer.Option("-o", "--output", help="folder of the index, or a URI")] = "index",
+    run: Annotated[Path | None, Argument(help="runs/NAME, or a saved model")] = None,
+    data: Annotated[Path | None, Argument(help="table whose rows are kept")] = None,
+    output: Annotated[str, Option("-o", "--output", help="folder of the index, or a URI")] = "index",
     key: Annotated[
         list[str] | None,
-        typer.Option(help="column that names a row; default: the recipe's; may be given again"),
+        Option(help="column that names a row; default: the recipe's; may be given again"),
     ] = None,
     media_root: MediaRoot = None,
-    keep_media: Annotated[bool, typer.Option("--keep-media", help="copy the media into the index")] = False,
+    keep_media: Annotated[bool, Option("--keep-media", help="copy the media into the index")] = False,
     update: Annotated[
-        bool, typer.Option("--update", help="add rows to an index, in place of those of the same key")
+        bool, Option("--update", help="add rows to an index, in place of those of the same key")
     ] = False,
-    delete: Annotated[
-        list[str] | None, typer.Option(help="key of a row to delete; may be given again")
-    ] = None,
+    delete: Annotated[list[str] | None, Option(help="key of a row to delete; may be given again")] = None,
     delete_where: Annotated[
-        str | None, typer.Option(help="condition in SQL: delete the rows for which it holds")
+        str | None, Option(help="condition in SQL: delete the rows for which it holds")
     ] = None,
     compact: Annotated[
-        bool, typer.Option("--compact", help="join what is small, drop old versions and unused media")
+        bool, Option("--compact", help="join what is small, drop old versions and unused media")
     ] = False,
 ) -> None:
     """Make an index of a table, to be searched; add rows to it, delete rows, compact it."""
@@ -49,102 +48,93 @@ def index(
 
 
 def search(
-    place: Annotated[str, typer.Argument(metavar="INDEX", help="folder of an index, or its URI")],
-    query: Annotated[str | None, typer.Argument(help="text to look for, such as 'a red bird'")] = None,
+    place: Annotated[str, Argument(metavar="INDEX", help="folder of an index, or its URI")],
+    query: Annotated[str | None, Argument(help="text to look for, such as 'a red bird'")] = None,
     text: Annotated[
-        list[str] | None, typer.Option(help="one more text; ^0.5 at the end of this and others is a weight")
+        list[str] | None, Option(help="one more text; ^0.5 at the end of this and others is a weight")
     ] = None,
-    image: Annotated[list[str] | None, typer.Option(help="picture to look for the like of")] = None,
-    audio: Annotated[list[str] | None, typer.Option(help="sound to look for the like of")] = None,
-    video: Annotated[list[str] | None, typer.Option(help="film to look for the like of")] = None,
-    row: Annotated[list[str] | None, typer.Option(help="key of a row to look for the like of")] = None,
-    minus: Annotated[list[str] | None, typer.Option(help="text to look away from")] = None,
+    image: Annotated[list[str] | None, Option(help="picture to look for the like of")] = None,
+    audio: Annotated[list[str] | None, Option(help="sound to look for the like of")] = None,
+    video: Annotated[list[str] | None, Option(help="film to look for the like of")] = None,
+    row: Annotated[list[str] | None, Option(help="key of a row to look for the like of")] = None,
+    minus: Annotated[list[str] | None, Option(help="text to look away from")] = None,
     where: Annotated[
-        str | None, typer.Option(help="condition in SQL, such as \"category = 'animals' AND price > 10\"")
+        str | None, Option(help="condition in SQL, such as \"category = 'animals' AND price > 10\"")
     ] = None,
-    k: Annotated[int, typer.Option("-k", help="rows")] = 10,
-    mode: Annotated[
-        str, typer.Option(help="vector, text (the words themselves), or hybrid (both)")
-    ] = "vector",
+    k: Annotated[int, Option("-k", help="rows")] = 10,
+    mode: Annotated[str, Option(help="vector, text (the words themselves), or hybrid (both)")] = "vector",
     inputs: Annotated[
-        list[str] | None, typer.Option("--in", help="input whose vectors are searched; default: all")
+        list[str] | None, Option("--in", help="input whose vectors are searched; default: all")
     ] = None,
     duplicates: Annotated[
-        float | None, typer.Option(help="show rows alike by this cosine or more, such as 0.95")
+        float | None, Option(help="show rows alike by this cosine or more, such as 0.95")
     ] = None,
     outliers: Annotated[
-        bool, typer.Option("--outliers", help="show the rows that are furthest from all others")
+        bool, Option("--outliers", help="show the rows that are furthest from all others")
     ] = False,
     clusters: Annotated[
-        str | None, typer.Option(help="show rows in so many groups that lie together; auto: chosen")
+        str | None, Option(help="show rows in so many groups that lie together; auto: chosen")
     ] = None,
     names: Annotated[
-        str | None, typer.Option(help="names for the groups to choose from, such as 'cat,dog'")
+        str | None, Option(help="names for the groups to choose from, such as 'cat,dog'")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON in place of a table")] = False,
-    html: Annotated[Path | None, typer.Option(help="also write a page with pictures")] = None,
-    export: Annotated[Path | None, typer.Option(help="folder to copy the media of what is found to")] = None,
-    model: Annotated[Path | None, typer.Option(help="the index's model; default: its copy")] = None,
+    as_json: Annotated[bool, Option("--json", help="JSON in place of a table")] = False,
+    html: Annotated[Path | None, Option(help="also write a page with pictures")] = None,
+    export: Annotated[Path | None, Option(help="folder to copy the media of what is found to")] = None,
+    model: Annotated[Path | None, Option(help="the index's model; default: its copy")] = None,
 ) -> None:
     """Search an index by texts, pictures, sounds or rows, or look for duplicates, outliers and clusters."""
     from rich.console import Console
 
-    from sensorium.index.build import open_index
+    from sensorium.index import open_index, verbs
     from sensorium.index.search import Request
-    from sensorium.index.verbs import (
-        cluster_options,
-        query_parts,
-        show,
-        show_clusters,
-        show_duplicates,
-        show_outliers,
-    )
 
     given = {"text": [*([query] if query is not None else []), *(text or [])], "image": image or [],
              "audio": audio or [], "video": video or [], "row": row or []}  # fmt: skip
     opened = open_index(place, model, say=lambda line: typer.echo(line, err=True))
-    chosen = opened.known_inputs(inputs)
+    chosen, screen = opened.known_inputs(inputs), verbs.Screen(Console(), as_json, html)
     if duplicates is not None:
-        show_duplicates(opened, chosen, duplicates, Console(), as_json)
+        verbs.show_duplicates(opened, chosen, duplicates, screen)
     elif clusters is not None:
-        show_clusters(opened, chosen, *cluster_options(clusters, names), Console(), as_json, html)
+        verbs.show_clusters(opened, chosen, *verbs.cluster_options(clusters, names), screen)
     elif outliers:
-        show_outliers(opened, chosen, k, Console(), as_json)
+        verbs.show_outliers(opened, chosen, k, screen)
     else:
-        request = Request(query_parts(given, minus or []), where, k, mode, chosen)
-        show(opened, request, Console(), as_json, html, export)
+        request = Request(verbs.query_parts(given, minus or []), where, k, mode, chosen)
+        verbs.show(opened, request, screen, export)
 
 
 def classify(
     run: RunPath,
-    data: Annotated[Path, typer.Argument(help="table of rows to classify")],
-    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .csv or .jsonl")],
-    labels: Annotated[str | None, typer.Option(help="classes in words, such as 'cat,dog,bird'")] = None,
-    labels_from: Annotated[Path | None, typer.Option(help="file with one label a line")] = None,
+    data: Annotated[Path, Argument(help="table of rows to classify")],
+    output: Annotated[Path, Option("-o", "--output", help=".parquet, .csv or .jsonl")],
+    labels: Annotated[str | None, Option(help="classes in words, such as 'cat,dog,bird'")] = None,
+    labels_from: Annotated[Path | None, Option(help="file with one label a line")] = None,
     template: Annotated[
         list[str] | None,
-        typer.Option(help="words around a label, such as 'a picture of a {}'; may be given again: the mean"),
+        Option(help="words around a label, such as 'a picture of a {}'; may be given again: the mean"),
     ] = None,
     inputs: Annotated[
-        list[str] | None, typer.Option("--input", help="input that is classified; with examples several")
+        list[str] | None, Option("--input", help="input that is classified; with examples several")
     ] = None,
-    examples: Annotated[Path | None, typer.Option(help="table of rows that show the classes")] = None,
-    label: Annotated[str | None, typer.Option(help="column of the examples that holds the class")] = None,
-    shots: Annotated[int | None, typer.Option(help="examples taken of each class; default: all")] = None,
-    by: Annotated[str, typer.Option(help="of examples: prototype, or logistic")] = "prototype",
-    draws: Annotated[int, typer.Option(help="how often examples are drawn, to see the spread")] = 5,
-    seed: Annotated[int, typer.Option(help="of the drawing")] = 0,
-    truth: Annotated[str | None, typer.Option(help="column that holds the class: also says how good")] = None,
-    top: Annotated[int, typer.Option(help="labels written for each row, the best first")] = 3,
+    examples: Annotated[Path | None, Option(help="table of rows that show the classes")] = None,
+    label: Annotated[str | None, Option(help="column of the examples that holds the class")] = None,
+    shots: Annotated[int | None, Option(help="examples taken of each class; default: all")] = None,
+    by: Annotated[str, Option(help="of examples: prototype, or logistic")] = "prototype",
+    draws: Annotated[int, Option(help="how often examples are drawn, to see the spread")] = 5,
+    seed: Annotated[int, Option(help="of the drawing")] = 0,
+    truth: Annotated[str | None, Option(help="column that holds the class: also says how good")] = None,
+    top: Annotated[int, Option(help="labels written for each row, the best first")] = 3,
     media_root: MediaRoot = None,
 ) -> None:
     """Classify rows into classes named by words, or shown by a few examples."""
-    from sensorium.classification.verb import Request, classify
+    from sensorium.classification.verb import Request, Shown, Words, classify, read_labels
     from sensorium.classification.zero_shot import GAP
 
-    request = Request(
-        run=run, data=data, output=output, labels=labels, labels_from=labels_from,
-        templates=template or [GAP], inputs=inputs or [], examples=examples, label=label, shots=shots, by=by,
-        draws=draws, seed=seed, truth=truth, top=top, media_root=media_root,
-    )  # fmt: skip
+    words, shown = None, None
+    if labels is not None or labels_from is not None:
+        words = Words(read_labels(labels, labels_from), template or [GAP])
+    if examples is not None:
+        shown = Shown(examples, label, shots, by, draws, seed)
+    request = Request(run, data, media_root, inputs or [], words, shown, truth, output, top)
     classify(request, typer.echo, lambda line: typer.echo(line, err=True))

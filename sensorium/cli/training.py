@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Option
 
 from sensorium.cli.options import RecipePath, RunsFolder
 
@@ -17,20 +18,19 @@ def train(
     context: typer.Context,
     recipe: RecipePath,
     runs: RunsFolder = Path("runs"),
-    fresh: Annotated[bool, typer.Option("--fresh", help="throw away what the run folder holds")] = False,
+    fresh: Annotated[bool, Option("--fresh", help="throw away what the run folder holds")] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="a few steps, to see that it runs and how long")
+        bool, Option("--dry-run", help="a few steps, to see that it runs and how long")
     ] = False,
     minutes: Annotated[
         float | None,
-        typer.Option(help="training.minutes in place of the recipe's: the time of the whole run"),
+        Option(help="training.minutes in place of the recipe's: the time of the whole run"),
     ] = None,
 ) -> None:
     """Train, or go on where training stopped; writes runs/NAME."""
     with _importing():
         from rich.console import Console
 
-        import sensorium.training.loop
         from sensorium.fitting import dry_run_recipe, train_recipe, with_training
         from sensorium.recipe import read_recipe
         from sensorium.training.progress import Terminal
@@ -49,18 +49,18 @@ def compare(
     recipe: RecipePath,
     over: Annotated[
         list[str],
-        typer.Option(
+        Option(
             help="field and its values: fusion.kind=concat,late or training.batch_size=16..64:16, "
             "or fusion.kind for all that there are; may be given again, for the grid"
         ),
     ],
-    seeds: Annotated[int, typer.Option(help="trainings of each variant", min=1)] = 3,
+    seeds: Annotated[int, Option(help="trainings of each variant", min=1)] = 3,
     runs: RunsFolder = Path("runs"),
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", help="default: RUNS/NAME-compare/FIELD, with + between several"),
+        Option("-o", "--output", help="default: RUNS/NAME-compare/FIELD, with + between several"),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="train again what is finished")] = False,
+    fresh: Annotated[bool, Option("--fresh", help="train again what is finished")] = False,
 ) -> None:
     """Train variants of a recipe and test which differ; writes compare.html and compare.json."""
     from rich.console import Console

@@ -6,25 +6,24 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer import Argument, Option
 
 from sensorium.cli.options import MediaRoot, RunPath
 
 
 def evaluate(
     run: RunPath,
-    data: Annotated[
-        Path | None, typer.Argument(help="table; default: the test part of the training table")
-    ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", help="default: RUN/evaluation")] = None,
+    data: Annotated[Path | None, Argument(help="table; default: the test part of the training table")] = None,
+    output: Annotated[Path | None, Option("-o", "--output", help="default: RUN/evaluation")] = None,
     media_root: MediaRoot = None,
     slices: Annotated[
         list[str] | None,
-        typer.Option("--slice", help="column, or condition such as 'price > 10'; may be given again"),
+        Option("--slice", help="column, or condition such as 'price > 10'; may be given again"),
     ] = None,
     skip: Annotated[
-        list[str] | None, typer.Option("--skip", help="study to leave out, such as noise; may be given again")
+        list[str] | None, Option("--skip", help="study to leave out, such as noise; may be given again")
     ] = None,
-    coverage: Annotated[float, typer.Option(help="asked of sets and intervals, between 0 and 1")] = 0.9,
+    coverage: Annotated[float, Option(help="asked of sets and intervals, between 0 and 1")] = 0.9,
 ) -> None:
     """Measure a model; writes report.html and report.json."""
     from rich.console import Console
@@ -48,12 +47,12 @@ def evaluate(
 
 def predict(
     run: RunPath,
-    data: Annotated[Path, typer.Argument(help="table of new rows")],
-    output: Annotated[Path, typer.Option("-o", "--output", help=".parquet, .csv or .jsonl")],
+    data: Annotated[Path, Argument(help="table of new rows")],
+    output: Annotated[Path, Option("-o", "--output", help=".parquet, .csv or .jsonl")],
     media_root: MediaRoot = None,
     coverage: Annotated[
         float | None,
-        typer.Option(help="share of rows whose truth added sets and intervals hold, such as 0.9"),
+        Option(help="share of rows whose truth added sets and intervals hold, such as 0.9"),
     ] = None,
 ) -> None:
     """Predict every row of a table, in its order, under its key."""
@@ -82,19 +81,15 @@ def predict(
 
 def explain(
     run: RunPath,
-    data: Annotated[
-        Path | None, typer.Argument(help="table; default: the test part of the training table")
-    ] = None,
-    rows: Annotated[str | None, typer.Option(help="positions in the table, such as 3,7 or 3-7")] = None,
+    data: Annotated[Path | None, Argument(help="table; default: the test part of the training table")] = None,
+    rows: Annotated[str | None, Option(help="positions in the table, such as 3,7 or 3-7")] = None,
     key: Annotated[
-        list[str] | None, typer.Option(help="column and value, such as id=7; may be given again")
+        list[str] | None, Option(help="column and value, such as id=7; may be given again")
     ] = None,
-    output: Annotated[str | None, typer.Option("--output", help="of the model; default: its first")] = None,
-    label: Annotated[
-        str | None, typer.Option("--class", help="explained in place of the predicted class")
-    ] = None,
-    method: Annotated[str | None, typer.Option(help="how parts are weighed")] = None,
-    page: Annotated[Path | None, typer.Option("-o", help="default: RUN/explanation.html")] = None,
+    output: Annotated[str | None, Option("--output", help="of the model; default: its first")] = None,
+    label: Annotated[str | None, Option("--class", help="explained in place of the predicted class")] = None,
+    method: Annotated[str | None, Option(help="how parts are weighed")] = None,
+    page: Annotated[Path | None, Option("-o", help="default: RUN/explanation.html")] = None,
     media_root: MediaRoot = None,
 ) -> None:
     """Show what carried predictions: inputs, words, patches, seconds."""

@@ -116,6 +116,7 @@ class Loader:
     Attributes:
         features: input name → features that are served in place of its cells; see `sensorium.features`. They
             must hold every row that is asked for.
+        unread: inputs of which no cell is read; they count as missing in every row.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class Loader:
         self.threads = threads or min(8, os.cpu_count() or 1)
         self.quarantine = Quarantine()
         self.features: dict[str, FeatureTable] = {}
+        self.unread: frozenset[str] = frozenset()
         self._kept: dict[tuple[str, int], KeptCells | KeptTexts | None] = {}
 
     def batches(self, plan: Iterable[Rows]) -> Iterator[DecodedBatch]:
@@ -175,6 +177,8 @@ class Loader:
         return ", ".join(f"{name}={str(self.table.cell(name, row))[:100]}" for name in self.key)
 
     def _input(self, name: str, rows: Rows) -> Cells:
+        if name in self.unread:
+            return self.inputs[name].column.collate([None] * len(rows))
         features = self.features.get(name)
         return self._cells(self.inputs[name], rows) if features is None else features.take(rows)
 

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from sensorium.data.from_checkpoint import FromCheckpoint
-from sensorium.data.image import Fitting, ImageColumn, ImageConfig, Resize, Size, height_and_width
+from sensorium.data.image import ImageColumn, ImageConfig
+from sensorium.data.resize import Fitting, Resize, Size, height_and_width
 from sensorium.errors import WeightsError
 from sensorium.weights import Checkpoint
 

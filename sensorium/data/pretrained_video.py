@@ -6,8 +6,8 @@ from functools import cached_property
 from pathlib import Path
 
 from sensorium.data.from_checkpoint import FromCheckpoint
-from sensorium.data.image import Fitting
 from sensorium.data.pretrained_image import filter_and_cut, fitting_of
+from sensorium.data.resize import Fitting
 from sensorium.data.video import DEFAULT_FRAMES, VideoColumn, VideoConfig
 
 

@@ -19,16 +19,10 @@ from sensorium.data.container import (
     open_container,
     stream_seconds,
 )
-from sensorium.data.image import (
-    Augment,
-    AugmentConfig,
-    OneSize,
-    Resize,
-    Size,
-    check_pixels,
-    fit,
-)
+from sensorium.data.image import Augment, AugmentConfig, OneSize
 from sensorium.data.media import Limits, Source, recognise_media
+from sensorium.data.picture import check_pixels
+from sensorium.data.resize import Resize, Size, fit
 from sensorium.errors import CellError
 
 DEFAULT_FRAMES = 8

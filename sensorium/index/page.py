@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from sensorium.data.audio import AudioColumn, AudioConfig
-from sensorium.data.image import thumbnail
 from sensorium.data.media import Source
+from sensorium.data.picture import thumbnail
 from sensorium.data.video import VideoColumn, VideoConfig
 from sensorium.errors import CellError, SensoriumError
 from sensorium.evaluation.previews import Preview, as_picture, preview

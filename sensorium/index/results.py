@@ -68,20 +68,28 @@ class Results:
         found = f"{len(self.hits)} of {count(self.rows, 'row')}{where}"
         if not any(one.cells for one in self.quality.values()):
             return f"{found}; exact" if self.quality else found
-        words = [f"{name}: {quality_words(one)}" for name, one in self.quality.items()]
-        if self.where:
-            words.append("recall was measured without a filter")
+        filtered = self.where is not None
+        words = [f"{name}: {quality_words(one, filtered)}" for name, one in self.quality.items()]
         return "; ".join([found, *words])
 
 
-def quality_words(quality: Quality) -> str:
-    """One input's search in words."""
+def quality_words(quality: Quality, filtered: bool = False) -> str:
+    """One input's search in words.
+
+    Args:
+        quality: of the search.
+        filtered: whether it had a filter.
+    """
     if not quality.cells:
         return "exact"
-    short = f", below the {RECALL} asked for" if quality.recall < RECALL else ""
+    recall = quality.filtered if filtered else quality.recall
+    short = f", below the {RECALL} asked for" if recall < RECALL else ""
+    reach = f"{quality.probes} of {quality.cells:,} cells"
+    if filtered:
+        reach = f"filters that keep half of the space; {quality.matching:,} rows that match"
     return (
-        f"approximate, recall@{NEIGHBOURS} {quality.recall:.3f}{short} (measured with "
-        f"{quality.queries} queries against exact search; {quality.probes} of {quality.cells:,} cells)"
+        f"approximate, recall@{NEIGHBOURS} {recall:.3f}{short} (measured with "
+        f"{quality.queries} queries against exact search; {reach})"
     )
 
 

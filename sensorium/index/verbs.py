@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.text import Text
@@ -36,6 +36,20 @@ from sensorium.index.terminal import (
 )
 
 Say = Callable[[str], None]
+
+
+class Screen(NamedTuple):
+    """Where answers are shown.
+
+    Attributes:
+        console: the terminal.
+        as_json: writes JSON in place of a table.
+        page: HTML, also written where there is one.
+    """
+
+    console: Console
+    as_json: bool
+    page: Path | None
 
 
 def build_or_update(
@@ -101,36 +115,29 @@ def query_parts(given: Mapping[str, Sequence[str]], minus: Sequence[str]) -> lis
     return parts + [parse_part("text", one, sign=-1.0) for one in minus]
 
 
-def show(
-    index: Index, request: Request, console: Console, as_json: bool, page: Path | None, copies: Path | None
-) -> None:
+def show(index: Index, request: Request, screen: Screen, copies: Path | None) -> None:
     """Searches, and shows what was found.
 
     Args:
         index: opened.
         request: what is asked.
-        console: the terminal.
-        as_json: writes JSON in place of a table.
-        page: also written.
+        screen: where it is shown.
         copies: folder that the media of what was found are copied to.
     """
-    with _warnings_said(lambda line: console.print(Text(line))):
+    with _warnings_said(lambda line: screen.console.print(Text(line))):
         results = index.ask(request)
     if copies is not None:
         _export(results, copies)
-    if page is not None:
-        write_page(results, request.parts, page)
-    if as_json:
+    if screen.page is not None:
+        write_page(results, request.parts, screen.page)
+    if screen.as_json:
         _print_json(results.as_dict())
         return
-    print_results(results, console)
-    if page is not None:
-        console.print(Text(f"wrote {page}"))
+    print_results(results, screen.console)
+    _say_page(screen)
 
 
-def show_duplicates(
-    index: Index, inputs: Sequence[str], above: float, console: Console, as_json: bool
-) -> None:
+def show_duplicates(index: Index, inputs: Sequence[str], above: float, screen: Screen) -> None:
     """Shows groups of rows that are nearly the same."""
     view = index.view
     groups = duplicates(view, inputs, above)
@@ -143,10 +150,10 @@ def show_duplicates(
         }
         for group in groups
     ]
-    if as_json:
+    if screen.as_json:
         _print_json({"above": above, "rows": len(view), "groups": content})
         return
-    print_groups(groups, view, duplicates_title(len(groups), above, len(view)), console)
+    print_groups(groups, view, duplicates_title(len(groups), above, len(view)), screen.console)
 
 
 def show_clusters(
@@ -154,9 +161,7 @@ def show_clusters(
     inputs: Sequence[str],
     number: int | None,
     labels: Sequence[str] | None,
-    console: Console,
-    as_json: bool,
-    page: Path | None,
+    screen: Screen,
 ) -> None:
     """Shows rows in groups that lie together.
 
@@ -165,17 +170,15 @@ def show_clusters(
         inputs: whose vectors count.
         number: of clusters; None: chosen by the silhouette.
         labels: words to choose names from; None: the clusters' own words.
-        console: the terminal.
-        as_json: writes JSON in place of a table.
-        page: also written, with a map.
+        screen: where they are shown; its page has a map.
     """
     view = index.view
     found = cluster(view, inputs, number)
     clusters = named(index, found, inputs, labels)
     title = clusters_title(found, inputs)
-    if page is not None:
-        write_cluster_page(index, found, clusters, title, page)
-    if as_json:
+    if screen.page is not None:
+        write_cluster_page(index, found, clusters, title, screen.page)
+    if screen.as_json:
         keys = [[list(view.keys[position]) for position in one.positions] for one in clusters]
         listed = [
             {"number": one.number, "name": one.name, "rows": len(own), "keys": own}
@@ -183,9 +186,8 @@ def show_clusters(
         ]
         _print_json({"inputs": list(inputs), "silhouette": found.quality(), "clusters": listed})
         return
-    print_clusters(clusters, view, title, console)
-    if page is not None:
-        console.print(Text(f"wrote {page}"))
+    print_clusters(clusters, view, title, screen.console)
+    _say_page(screen)
 
 
 def cluster_options(clusters: str, names: str | None) -> tuple[int | None, list[str] | None]:
@@ -200,7 +202,7 @@ def cluster_options(clusters: str, names: str | None) -> tuple[int | None, list[
     return None if clusters == "auto" else int(clusters), labels
 
 
-def show_outliers(index: Index, inputs: Sequence[str], k: int, console: Console, as_json: bool) -> None:
+def show_outliers(index: Index, inputs: Sequence[str], k: int, screen: Screen) -> None:
     """Shows the rows that are furthest from all others."""
     view = index.view
     found = outliers(view, inputs, k)
@@ -212,12 +214,17 @@ def show_outliers(index: Index, inputs: Sequence[str], k: int, console: Console,
         )
         for name, some in found.items()
     }
-    if as_json:
+    if screen.as_json:
         _print_json({name: [asdict(hit) for hit in some] for name, some in lists.items()})
         return
     for name, some in lists.items():
         title = f"{name}: the rows furthest from their neighbours (mean of 1 - cosine to the nearest 10)"
-        print_hits(some, "distance", title, console)
+        print_hits(some, "distance", title, screen.console)
+
+
+def _say_page(screen: Screen) -> None:
+    if screen.page is not None:
+        screen.console.print(Text(f"wrote {screen.page}"))
 
 
 def _export(results: Results, folder: Path) -> None:

@@ -13,8 +13,9 @@ import pyarrow as pa
 
 from sensorium.data.column import Array
 from sensorium.errors import SensoriumError
-from sensorium.index.approximate import FOLDER, QUERIES, Queries, held, prepare
+from sensorium.index.approximate import FOLDER, held, prepare
 from sensorium.index.nearest import EXACT_BELOW, Allowed, Nearest, exact
+from sensorium.index.recall import QUERIES, Vectors
 from sensorium.index.rows import key_text
 from sensorium.index.storage import VECTOR, Storage, stored_name
 
@@ -132,7 +133,7 @@ class View:
         if self.storage.count(VECTOR + name) >= EXACT_BELOW:
             folder = self._folder / FOLDER / quote(stored_name(name), safe="") if self._folder else None
             return prepare(
-                lambda: self.vectors(name),
+                lambda: Vectors(*self.vectors(name)),
                 lambda: self._queries(self.storage.manifest.inputs[name].space),
                 self.addresses,
                 folder,
@@ -140,9 +141,9 @@ class View:
                 self._say,
             )
         vectors, positions = self.vectors(name)
-        return exact(vectors, positions, len(self)) if len(positions) else None
+        return exact(vectors, positions) if len(positions) else None
 
-    def _queries(self, space: str) -> list[Queries]:
+    def _queries(self, space: str) -> list[Vectors]:
         """Some rows' vectors of every input of a space, to measure a search with."""
         positions = held(self.addresses, QUERIES)
         names = [VECTOR + name for name in self.storage.manifest.spaces[space]]
@@ -151,5 +152,5 @@ class View:
             there = [place for place, cell in enumerate(cells) if cell is not None]
             if there:
                 vectors = np.array([cells[place] for place in there], np.float32)
-                found.append(Queries(vectors, self.addresses[positions[there]]))
+                found.append(Vectors(vectors, positions[there]))
         return found

@@ -231,4 +231,16 @@ RECIPES: tuple[Case, ...] = (
         CHECK,
         "table.csv has no column 'colour': it has 'id', 'words', 'size', 'shop', 'label', 'amount'",
     ),
+    Case(
+        "a similarity of one input",
+        field("outputs", {"match": {"type": "similarity", "between": ["words"]}}),
+        CHECK,
+        "recipe.yaml: outputs.match.between: name two inputs at least…",
+    ),
+    Case(
+        "a similarity with an input that is not there",
+        field("outputs", {"match": {"type": "similarity", "between": ["words", "shp"]}}),
+        CHECK,
+        "recipe.yaml: outputs.match.between: 'shp' is no input (did you mean shop?)…",
+    ),
 )

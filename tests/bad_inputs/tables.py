@@ -52,6 +52,7 @@ ONE_CLASS = (
     "outputs.label: The target of a category output has only one class ('cat') in the training rows, "
     "and needs two at least: check the table column, lower min_count, or give more rows"
 )
+SIMILARITY = {"match": {"type": "similarity", "between": ["words", "shop"]}}
 TABLES: tuple[Case, ...] = (
     Case(
         "broken UTF-8",
@@ -273,6 +274,29 @@ TABLES: tuple[Case, ...] = (
         table(CSV.replace("shop", "sh\x1b[31mop", 1)),
         CHECK,
         "table.csv has no column 'shop': did you mean 'sh\\x1b[31mop'?",
+    ),
+    Case(
+        "a similarity of one row",
+        both(
+            fields({"outputs": SIMILARITY, "data.split": {"validation": 0, "test": 0}}),
+            file("table.csv", "id,words,size,shop\na,a red cat,1,north\n"),
+        ),
+        TRAIN,
+        "outputs.match: all training rows to compare have the same cell in column 'words', so nothing tells "
+        "them apart: check the column, or give more rows",
+    ),
+    Case(
+        "a similarity whose captions are all equal",
+        both(field("outputs", SIMILARITY), columns(words=["the same"] * ROWS)),
+        TRAIN,
+        "outputs.match: all training rows to compare have the same cell in column 'words', so nothing tells "
+        "them apart: check the column, or give more rows",
+    ),
+    Case(
+        "a similarity without a pair",
+        both(field("outputs", SIMILARITY), columns(shop=[None] * ROWS)),
+        TRAIN,
+        "outputs.match: no training row has two of the columns words, shop to compare",
     ),
 )
 

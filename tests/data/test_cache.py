@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sensorium.data import cache as module
-from sensorium.data.cache import Cache, _Line
+from sensorium.data.cache import Cache
 from sensorium.data.column import Array
+from sensorium.data.segment import Line
 
 
 def picture(seed: int, size: int = 16) -> Array:
@@ -357,17 +358,17 @@ def test_strange_files_in_the_folder_do_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_line_of_another_version_is_passed_over() -> None:
-    line = _Line("s", "a", "k", "uint8", (2, 3), 64, 5, 7)
+    line = Line("s", "a", "k", "uint8", (2, 3), 64, 5, 7)
     assert line.size == 6
-    assert _Line.decode("s", line.encode()) == line
-    assert _Line.decode("s", line._replace(dtype="float8").encode()) is None
-    assert _Line.decode("s", line.encode().replace(b"64", b"65")) is None
+    assert Line.decode("s", line.encode()) == line
+    assert Line.decode("s", line._replace(dtype="float8").encode()) is None
+    assert Line.decode("s", line.encode().replace(b"64", b"65")) is None
 
 
 @given(st.text(), st.text(), st.lists(st.integers(0, 9), max_size=4), st.integers(0, 10**12))
 def test_any_line_comes_back(digest: str, key: str, shape: list[int], offset: int) -> None:
-    line = _Line("s", digest, key, "int16", tuple(shape), offset, 1, 2)
-    assert _Line.decode("s", line.encode()) == line
+    line = Line("s", digest, key, "int16", tuple(shape), offset, 1, 2)
+    assert Line.decode("s", line.encode()) == line
     assert line.encode().count(b"\n") == 1
 
 
@@ -439,7 +440,7 @@ def test_features_are_kept_as_the_bits_of_bfloat16(tmp_path: Path) -> None:
 
 def test_a_folder_without_features_is_read_beside_one_with_a_later_type(tmp_path: Path) -> None:
     filled(tmp_path)
-    line = _Line(index_files(tmp_path)[0].stem, "later", "k", "float8", (3,), 0, 0, 1)
+    line = Line(index_files(tmp_path)[0].stem, "later", "k", "float8", (3,), 0, 0, 1)
     with index_files(tmp_path)[0].open("ab") as file:
         file.write(line.encode())
     cache = Cache(tmp_path)

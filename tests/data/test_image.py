@@ -13,14 +13,10 @@ from PIL import Image, ImageOps
 from pydantic import ValidationError
 
 from sensorium.data.column import Array, Profile
-from sensorium.data.image import (
-    AugmentConfig,
-    ImageColumn,
-    ImageConfig,
-    exif_orientation,
-    scaled_size,
-)
+from sensorium.data.image import AugmentConfig, ImageColumn, ImageConfig
 from sensorium.data.media import Limits, Media, Source
+from sensorium.data.picture import exif_orientation
+from sensorium.data.resize import scaled_size
 from sensorium.errors import CellError
 
 FORMATS = ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"]

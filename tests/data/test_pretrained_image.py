@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sensorium.data.image import Fitting, ImageConfig
+from sensorium.data.image import ImageConfig
 from sensorium.data.media import Limits, Source
 from sensorium.data.pretrained_image import PretrainedImageColumn, fitting_of, normalisation_of
+from sensorium.data.resize import Fitting
 from sensorium.data.table import read_table
 from sensorium.errors import WeightsError
 from sensorium.weights import Checkpoint

@@ -150,7 +150,7 @@ def test_another_model_is_refused(index: Index, tmp_path: Path) -> None:
 
 def test_of_fewer_rows_than_asked_for_all_are_found() -> None:
     vectors = np.eye(4, dtype=np.float32)
-    nearest = exact(vectors[:3], np.array([4, 0, 2]), 5)
+    nearest = exact(vectors[:3], np.array([4, 0, 2]))
     scores, positions = nearest.search(vectors[1:2], 9)
     assert positions.shape == (1, 3)
     assert (positions[0, 0], scores[0, 0]) == (0, 1)

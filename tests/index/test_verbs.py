@@ -10,6 +10,7 @@ import pytest
 
 import sensorium
 from sensorium.cli import main
+from sensorium.index.nearest import EXACT
 from tests import made
 
 ROWS = 24
@@ -72,7 +73,7 @@ def test_a_picture_finds_itself(capsys: pytest.CaptureFixture[str]) -> None:
     assert first["key"] == {"id": "r7"}
     assert first["score"] == pytest.approx(1, abs=1e-3)
     assert first["media"]["photo"].endswith("/7.png")
-    assert found["quality"]["photo"] == {"recall": 1.0, "queries": 0, "probes": 0, "cells": 0}
+    assert found["quality"]["photo"] == EXACT._asdict()
 
 
 def test_text_picture_and_filter_together(capsys: pytest.CaptureFixture[str]) -> None:
