@@ -53,6 +53,7 @@ class PretrainedVideo(OverTime):
 
     Attributes:
         dim: width of a token.
+        feature_dim: width of a feature: of a frame, before frames are joined over time.
         frozen: whether features may be computed once: of a frame each, before they are joined over time.
 
     Raises:
@@ -70,6 +71,7 @@ class PretrainedVideo(OverTime):
         width = backbone.pooled_width if config.pool == "auto" else backbone.width
         super().__init__(config.model_copy(update={"time": "mean"}) if whole else config, width)
         self.backbone = backbone
+        self.feature_dim = width
         self.adapter = new_adapter(config, width)
         self.whole = whole
         self.frozen = config.frozen
