@@ -12,7 +12,7 @@ from PIL import Image
 
 from sensorium.data.image import Fitting, ImageColumn, ImageConfig, Resize, Size, height_and_width
 from sensorium.errors import WeightsError
-from sensorium.weights import Checkpoint, find
+from sensorium.weights import Checkpoint, find, refuse_other_modality
 
 _CUT_BELOW = 384
 """Pixels: transformers' ConvNeXt processor cuts the middle out for smaller sizes, and distorts for others."""
@@ -39,7 +39,7 @@ class PretrainedImageColumn(ImageColumn):
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """What the encoder is made of; looked for when it is first needed."""
-        return find(self._weights, self._base)
+        return refuse_other_modality(find(self._weights, self._base), "image")
 
     @cached_property
     def fitting(self) -> Fitting:

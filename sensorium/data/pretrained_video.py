@@ -9,7 +9,7 @@ from typing import Any
 from sensorium.data.image import Fitting
 from sensorium.data.pretrained_image import filter_and_cut, fitting_of
 from sensorium.data.video import DEFAULT_FRAMES, VideoColumn, VideoConfig
-from sensorium.weights import Checkpoint, find
+from sensorium.weights import Checkpoint, find, refuse_other_modality
 
 
 class PretrainedVideoColumn(VideoColumn):
@@ -30,7 +30,7 @@ class PretrainedVideoColumn(VideoColumn):
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """What the encoder is made of; looked for when it is first needed."""
-        return find(self._weights, self._base)
+        return refuse_other_modality(find(self._weights, self._base), "video", "image")
 
     @property
     def frames(self) -> int:
