@@ -132,7 +132,7 @@ def test_what_may_move_moves_and_the_saved_model_answers_alike(
     trainer = trained(recipe_of(home, case.type, case.architecture, **encoder), case.type, tmp_path)
     frozen = prepare(recipe_of(home, case.type, case.architecture), rows_of(case.type)).new_model()
     before = backbone_of(frozen)
-    weights = {name: one for name, one in frozen.encoder("cell").backbone.named_parameters()}
+    weights = dict(frozen.encoder("cell").backbone.named_parameters())
 
     saved = load(tmp_path)
 
