@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sensorium.encoders import ENCODERS
-from sensorium.features import use_features
+from sensorium.features import Say, use_features
 from sensorium.inference import batch_to_device, collect
 from sensorium.model import Model
 from sensorium.predict import load
@@ -40,6 +40,8 @@ SOUNDS = ("whisper", "wav2vec2", "hubert", "audio-spectrogram-transformer", "cla
 TEXTS = ("bert", "modernbert", "roberta", "xlm-roberta", "deberta-v2", "distilbert", "qwen3", "llama")
 CONVOLUTIONAL = ("resnet", "efficientnet")
 """Without linear layers in their blocks, so that lora is refused."""
+KEEP_ALL = ("resnet", "convnext", "convnextv2", "dinov3_convnext", "efficientnet", "clap")
+"""Whose activations transformers does not compute twice."""
 
 
 class Case(NamedTuple):
@@ -84,15 +86,18 @@ def rows_of(kind: str) -> dict[str, list[Any]]:
     return {"cell": [*cells, cells[0], None], "label": [made.label(row) for row in range(ROWS)]}
 
 
-def recipe_of(home: Path, kind: str, architecture: str, **encoder: Any) -> Recipe:
-    """One input through a tiny checkpoint to a label."""
+def input_of(home: Path, kind: str, architecture: str, **encoder: Any) -> dict[str, Any]:
+    """An input through a tiny checkpoint."""
     if not (home / architecture).exists():
         made_checkpoint(home / architecture, architecture)
+    return {"type": kind, "encoder": {"kind": "pretrained", "weights": architecture, **encoder}}
+
+
+def recipe_of(home: Path, **inputs: dict[str, Any]) -> Recipe:
+    """Inputs to a label."""
     content = {
         "name": "tuned",
-        "inputs": {
-            "cell": {"type": kind, "encoder": {"kind": "pretrained", "weights": architecture} | encoder}
-        },
+        "inputs": inputs,
         "fusion": {"kind": "concat", "width": 8},
         "outputs": {"label": "category"},
         "data": {"split": {"validation": 0.25, "test": 0}},
@@ -101,19 +106,30 @@ def recipe_of(home: Path, kind: str, architecture: str, **encoder: Any) -> Recip
     return parse_recipe(content, folder=home)
 
 
-def trained(recipe: Recipe, kind: str, folder: Path) -> Trainer:
+def pretrained(home: Path, kind: str, architecture: str) -> Model:
+    """A model with the weights of a checkpoint as they are."""
+    recipe = recipe_of(home, cell=input_of(home, kind, architecture, tune="full"))
+    return prepare(recipe, rows_of(kind)).new_model()
+
+
+def trained(
+    recipe: Recipe, rows: dict[str, list[Any]], folder: Path, say: Say = lambda line: None
+) -> Trainer:
     """After training as `fit` does it, from features where the weights are frozen."""
-    prepared = prepare(recipe, rows_of(kind))
+    prepared = prepare(recipe, rows)
     model = prepared.new_model()  # it lives on, so that the models that follow share its frozen backbone
-    use_features(model, prepared.loader, np.arange(ROWS), lambda line: None)
+    use_features(model, prepared.loader, np.arange(ROWS), say)
     trainer = Trainer(prepared, RunFolder(folder), Silent())
     trainer.run()
     return trainer
 
 
-def backbone_of(model: Model) -> dict[str, Tensor]:
-    state: dict[str, Tensor] = model.encoder("cell").backbone.state_dict()
-    return {name: value.float() for name, value in state.items()}
+def moved_weights(trained: Model, pretrained: Model, name: str = "cell") -> set[str]:
+    """Weights and statistics of an input's backbone that training changed; frozen ones may be bfloat16."""
+    after = trained.encoder(name).backbone.state_dict()
+    before = pretrained.encoder("cell").backbone.state_dict()
+    assert after.keys() == before.keys()
+    return {key for key in before if not torch.equal(before[key].bfloat16(), after[key].bfloat16())}
 
 
 def probabilities(model: Model, prepared: Prepared) -> Tensor:
@@ -129,16 +145,14 @@ def test_what_may_move_moves_and_the_saved_model_answers_alike(
     if tune == "lora" and case.architecture in CONVOLUTIONAL:
         pytest.skip("lora is refused, which tests/encoders/test_pretrained_tune.py shows")
     encoder = {"tune": tune} if tune in ("frozen", "head") else {"tune": tune, "lr": 0.01}
-    trainer = trained(recipe_of(home, case.type, case.architecture, **encoder), case.type, tmp_path)
-    frozen = prepare(recipe_of(home, case.type, case.architecture), rows_of(case.type)).new_model()
-    before = backbone_of(frozen)
-    weights = dict(frozen.encoder("cell").backbone.named_parameters())
+    recipe = recipe_of(home, cell=input_of(home, case.type, case.architecture, **encoder))
+    trainer = trained(recipe, rows_of(case.type), tmp_path)
+    untrained = pretrained(home, case.type, case.architecture)
+    weights = dict(untrained.encoder("cell").backbone.named_parameters())
 
     saved = load(tmp_path)
 
-    after = backbone_of(saved.model)
-    assert after.keys() == before.keys()
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    moved = moved_weights(saved.model, untrained)
     unused = {name for name in weights if re.fullmatch(f"(model\\.)?({case.unused})", name)}
     of_attention = {name for name, one in weights.items() if "attention" in name and one.dim() == 2}
     assert (
@@ -167,17 +181,53 @@ def test_what_may_move_moves_and_the_saved_model_answers_alike(
 def test_other_runs_read_the_features_of_the_first_run(
     home: Path, tmp_path: Path, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = recipe_of(home, case.type, case.architecture)
-    first = trained(recipe, case.type, tmp_path / "first")
+    recipe = recipe_of(home, cell=input_of(home, case.type, case.architecture))
+    other = recipe_of(home, cell=input_of(home, case.type, case.architecture, tune="head"))
+    rows, said = rows_of(case.type), []
+    first = trained(recipe, rows, tmp_path / "first", said.append)
+    count = len(set(rows["cell"]) - {None})
+    assert said[0].startswith(
+        f"features of cell: {count} different cells, {count} computed and 0 from the cache"
+    )
 
     def refuse(*_: Any) -> None:
         raise AssertionError("a cell passed the backbone")
 
     monkeypatch.setattr(ENCODERS[case.type]["pretrained"], "features", refuse)
-    trained(recipe_of(home, case.type, case.architecture, tune="head"), case.type, tmp_path / "head")
-    again = trained(recipe, case.type, tmp_path / "again")
+    trained(other, rows, tmp_path / "head")
+    again = trained(recipe, rows, tmp_path / "again")
     answers = [probabilities(one.state.candidate, one.prepared) for one in (first, again)]
     assert torch.equal(*answers)
+
+
+def test_every_input_is_tuned_in_its_own_manner(home: Path, tmp_path: Path) -> None:
+    words = input_of(home, "text", "bert", tune="lora", lr=0.01, rank=2)
+    photo = input_of(home, "image", "vit", tune="lora", lr=0.01, rank=5)
+    call = input_of(home, "audio", "wav2vec2", tune="last-1", lr=0.01)
+    rows = {
+        name: rows_of(kind)["cell"] for name, kind in zip(("words", "photo", "call"), CELLS, strict=False)
+    }
+    trainer = trained(
+        recipe_of(home, words=words, photo=photo, call=call),
+        rows | {"label": rows_of("text")["label"]},
+        tmp_path,
+    )
+    saved = load(tmp_path).model
+    ranks = {
+        name: {len(one) for key, one in trainer.model.encoder(name).named_parameters() if "lora_A" in key}
+        for name in rows
+    }
+    assert ranks == {"words": {2}, "photo": {5}, "call": set()}
+    for name, kind, architecture in (("words", "text", "bert"), ("photo", "image", "vit")):
+        moved = moved_weights(saved, pretrained(home, kind, architecture), name)
+        assert len(moved) == 8
+        assert all("attention" in key for key in moved)
+    moved = moved_weights(saved, pretrained(home, "audio", "wav2vec2"), "call")
+    assert moved
+    assert all(key.startswith("encoder.layers.1.") for key in moved)
+    torch.testing.assert_close(
+        probabilities(saved, trainer.prepared), probabilities(trainer.state.candidate, trainer.prepared)
+    )
 
 
 def type_of(architecture: str) -> str:
@@ -194,7 +244,9 @@ def test_a_gradient_reaches_all_that_is_tuned_of_every_architecture(
     if tune == "lora" and architecture in CONVOLUTIONAL:
         pytest.skip("lora is refused")
     kind = type_of(architecture)
-    recipe = recipe_of(home, kind, architecture, tune=tune)
+    checkpointing = architecture not in KEEP_ALL
+    encoder = input_of(home, kind, architecture, tune=tune, gradient_checkpointing=checkpointing)
+    recipe = recipe_of(home, cell=encoder)
     prepared = prepare(recipe, rows_of(kind))
     torch.manual_seed(0)
     model = prepared.new_model().train()
