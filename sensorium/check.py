@@ -77,11 +77,7 @@ def _check_files(prepared: Prepared, say: Say) -> bool:
                 except CellError as error:
                     problems.append(f"inputs.{name}, row {row}, file {cell[:200]}: {error.cause}")
     if not problems:
-        say(
-            f"ok    files: {files:,} named, all there"
-            if files
-            else "ok    files: media lie in the table itself"
-        )
+        say(f"ok    files: {files:,} named, all there" if files else "ok    files: the table names none")
         return True
     return _problems("files", problems, prepared, say)
 

@@ -29,6 +29,8 @@ from sensorium.recipe import read_recipe
 
 ROWS_A_PART = 8192
 """Rows of a table of vectors that are held and written at a time."""
+_SHOWN = 20
+"""Cells that could not be read which are named; of more, their number is said."""
 
 
 class Embedder(NamedTuple):
@@ -106,7 +108,8 @@ def embed_in_parts(embedder: Embedder, table: Table, say: Say) -> Iterator[pa.Ta
     """`embed` a few thousand rows at a time.
 
     Raises:
-        TableError: when the table lacks a column, or a key column has the name of an input.
+        TableError: when the table lacks a column, a key column has the name of an input, or not one cell of a
+            column can be read.
     """
     bound = {name: embedder.inputs[name] for name in embedder.encoders}
     table.require([one.source for one in bound.values()])
@@ -120,12 +123,25 @@ def embed_in_parts(embedder: Embedder, table: Table, say: Say) -> Iterator[pa.Ta
         name: Extraction(name, encoder, loader, say, torch.device("cpu")).table(rows)
         for name, encoder in embedder.encoders.items()
     }
-    for cell in loader.quarantine.cells():
-        say(f"unreadable: {cell.line()}")
+    _tell_unreadable(loader, features, say)
     for start in range(0, max(1, len(table)), ROWS_A_PART):
         part = rows[start : start + ROWS_A_PART]
         columns = _keys(table, key, part)
         yield pa.table(columns | {name: _vectors(own, part) for name, own in features.items()})
+
+
+def _tell_unreadable(loader: Loader, features: dict[str, FeatureTable], say: Say) -> None:
+    """Names cells that cannot be read; a column of which none can be is another than was meant."""
+    cells = loader.quarantine.cells()
+    for name, own in features.items():
+        source = loader.inputs[name].source
+        first = next((cell for cell in cells if cell.column == source), None)
+        if first is not None and own.is_empty:
+            raise TableError(f"{name}: no cell of column {source!r} can be read; the first: {first.line()}")
+    for cell in cells[:_SHOWN]:
+        say(f"unreadable: {cell.line()}")
+    if len(cells) > _SHOWN:
+        say(f"... and {len(cells) - _SHOWN:,} more cells that could not be read")
 
 
 def write_embeddings(embedder: Embedder, table: Table, output: Path, say: Say) -> int:
@@ -169,7 +185,10 @@ def _of_model(folder: Path) -> Embedder:
 def _of_weights(weights: str, column: str | None, kind: str) -> Embedder:
     known = [name for name, encoders in ENCODERS.items() if "pretrained" in encoders]
     if column is None:
-        raise RecipeError(f"{weights}: name the column to read (--column), or give a run or a recipe.yaml")
+        raise RecipeError(
+            f"{weights} is no run, saved model or recipe.yaml; where it is the id or folder of weights, name "
+            "the column to read too (--column)"
+        )
     if kind not in known:
         raise RecipeError(f"no pretrained encoder reads the type {kind!r}; known: {', '.join(known)}")
     encoder: Any = ENCODERS[kind]["pretrained"]
@@ -211,10 +230,10 @@ def _check_output(output: Path, inputs: int) -> None:
 
 def _write_lance(parts: Iterator[pa.Table], output: Path) -> int:
     lance = require("lance", "lance")
-    rows = 0
-    for number, part in enumerate(parts):
-        lance.write_dataset(part, str(output), mode="append" if number else "overwrite")
-        rows += part.num_rows
+    rows, mode = 0, "overwrite" if output.exists() else "create"
+    for part in parts:
+        lance.write_dataset(part, str(output), mode=mode)
+        rows, mode = rows + part.num_rows, "append"
     return rows
 
 

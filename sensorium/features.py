@@ -81,7 +81,8 @@ class Extraction:
 
     Args:
         name: of the input.
-        encoder: a frozen one: it has `dim`, `features` and `feature_key`.
+        encoder: a frozen one: it has `dim`, `features` and `feature_key`, and `feature_dim` where its
+            features are of another width than its tokens.
         loader: see `use_features`.
         say: takes one line for the user.
         device: where the backbone runs.
@@ -103,7 +104,7 @@ class Extraction:
         began = said = time.monotonic()
         distinct = find_distinct(self.loader, self.bound, rows)
         total = len(distinct.first)
-        writer = FeatureWriter(total, self.encoder.dim)
+        writer = FeatureWriter(total, getattr(self.encoder, "feature_dim", self.encoder.dim))
         missing = self._read(distinct, writer)
         done = total - len(missing)
         if len(missing):

@@ -22,6 +22,9 @@ from sensorium.prepare import Prepared, check_inputs_readable, check_target_know
 from sensorium.recipe import Recipe, parse_recipe, read_recipe
 from sensorium.training.progress import Reporter, Silent, Terminal
 
+_MUCH = 50_000_000
+"""Bytes of decoded media below which it is not said how many were kept."""
+
 if TYPE_CHECKING:
     from sensorium.model import Model
     from sensorium.training.loop import Trainer
@@ -238,7 +241,7 @@ def _tell_unreadable(prepared: Prepared, run: Any, reporter: Reporter) -> None:
     cache.flush()
     for note in cache.notes:
         reporter.say(note)
-    if cache.added_bytes > 5 * cache.added_source_bytes:
+    if cache.added_source_bytes and cache.added_bytes > max(_MUCH, 5 * cache.added_source_bytes):
         reporter.say(
             f"this run added {cache.added_bytes / 1e6:.0f} MB of decoded media to {cache.folder}, more than "
             f"5 times their source files ({cache.added_source_bytes / 1e6:.1f} MB); "

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ class Model(nn.Module):
         self.outputs = list(recipe.outputs)
         self.encoders = nn.ModuleDict(
             {
-                module_name(name): ENCODERS[part.type][part.encoder.kind](part.encoder, columns[name])
+                module_name(name): _new_encoder(name, part, columns[name])
                 for name, part in recipe.inputs.items()
             }
         )
@@ -307,28 +308,43 @@ def _refuse_newer(about: Any, folder: Path) -> None:
 
 def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
     """Unfitted columns of a recipe: for its inputs and for the targets of its outputs."""
-    columns = {name: _column(part, recipe.folder) for name, part in recipe.inputs.items()}
+    columns = {name: _new_column(name, part, recipe.folder) for name, part in recipe.inputs.items()}
     targets: dict[str, Column] = {
         name: HEADS[config.type].target(config) for name, config in recipe.outputs.items()
     }
     return columns, targets
 
 
+def _new_encoder(name: str, part: Input, column: Column) -> nn.Module:
+    """The encoder of an input."""
+    with _said_of(f"inputs.{name}"):
+        encoder: nn.Module = ENCODERS[part.type][part.encoder.kind](part.encoder, column)
+    return encoder
+
+
 def _new_head(name: str, config: Any, target: Column, fusion: Any) -> nn.Module:
-    """The head of an output; what it refuses is said with the output's name."""
-    try:
+    """The head of an output."""
+    with _said_of(f"outputs.{name}"):
         head: nn.Module = HEADS[config.type](config, target, fusion.dim, fusion.width)
-    except SensoriumError as error:
-        raise type(error)(f"outputs.{name}: {error}") from None
     return head
 
 
-def _column(part: Input, folder: Path) -> Column:
+def _new_column(name: str, part: Input, folder: Path) -> Column:
     """The column that reads an input; a pretrained encoder brings its own."""
     encoder: Any = ENCODERS[part.type][part.encoder.kind]
     if hasattr(encoder, "Column"):
-        own: Column = encoder.Column(part.column, part.encoder.weights, folder)
+        with _said_of(f"inputs.{name}"):
+            own: Column = encoder.Column(part.column, part.encoder.weights, folder)
         return own
     make: Any = COLUMNS[part.type]
     column: Column = make(part.column)
     return column
+
+
+@contextmanager
+def _said_of(part: str) -> Iterator[None]:
+    """What is refused inside is said with the name of the recipe's part."""
+    try:
+        yield
+    except SensoriumError as error:
+        raise type(error)(f"{part}: {error}") from None

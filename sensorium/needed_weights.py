@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sensorium.recipe import Recipe
-from sensorium.weights import Entry, describe, find
+from sensorium.weights import Entry, ask_hub, describe, find
 
 Say = Callable[[str], None]
 
@@ -22,12 +22,12 @@ def needed_weights(recipe: Recipe) -> dict[str, str]:
 
 
 def describe_needed(recipe: Recipe) -> list[Entry]:
-    """What is known of every checkpoint of a recipe, each once, without the network.
+    """What is known of every checkpoint of a recipe, each once; the hub is asked of those that are not here.
 
     Raises:
         WeightsError: when a file is damaged or missing.
     """
-    return [describe(one, recipe.folder) for one in dict.fromkeys(needed_weights(recipe).values())]
+    return [ask_hub(describe(one, recipe.folder)) for one in dict.fromkeys(needed_weights(recipe).values())]
 
 
 def fetch_needed(recipe: Recipe, say: Say) -> None:

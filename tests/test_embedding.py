@@ -18,6 +18,7 @@ from sensorium.recipe import read_recipe
 from sensorium.training.progress import Silent
 from tests import made
 from tests.made_checkpoint import WIDTH, text_checkpoint
+from tests.made_checkpoints import made_checkpoint
 
 ROWS = 30
 MISSING = 3
@@ -96,6 +97,7 @@ def test_every_format_holds_the_same(recipe: Path, tmp_path: Path) -> None:
         (["recipe.yaml", "table.csv", "-o", "o.parquet", "--input", "word"], "did you mean 'words'?"),
         (["recipe.yaml", "table.csv", "-o", "o.parquet", "--input", "size"], "no input with a frozen"),
         (["tiny", "table.csv", "-o", "o.parquet"], "--column"),
+        (["runs/embeded", "table.csv", "-o", "o.parquet"], "runs/embeded is no run, saved model or recipe"),
         (["tiny", "table.csv", "-o", "o.parquet", "--column", "wards"], "wards"),
         (["tiny", "table.csv", "-o", "o.parquet", "--column", "words", "--type", "txt"], "known: text"),
         (["nowhere", "table.csv", "-o", "o.parquet", "--column", "words"], "nowhere"),
@@ -114,6 +116,18 @@ def test_what_is_wrong_is_one_line(
     assert lines[0].startswith("error: ")
     assert words in lines[0]
     assert not Path("o.parquet").exists()
+
+
+def test_a_column_of_which_nothing_can_be_read_is_one_line(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made_checkpoint(recipe.parent / "vit", "vit")
+    assert command("vit", "table.csv", "-o", "o.parquet", "--column", "words", "--type", "image") == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert said[0].startswith(
+        "error: words: no cell of column 'words' can be read; the first: row 0, column wo"
+    )
 
 
 @pytest.mark.usefixtures("recipe")

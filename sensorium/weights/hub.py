@@ -25,6 +25,7 @@ DESCRIPTIONS = (
     "special_tokens_map.json",
     "modules.json",
     "1_Pooling/config.json",
+    "config_sentence_transformers.json",
     "README.md",
     INDEX,
 )
@@ -49,7 +50,15 @@ class Offer(NamedTuple):
 
 def is_offline() -> bool:
     """Whether the network may not be used."""
-    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE_VARIABLES)
+    return offline_by() != ""
+
+
+def offline_by() -> str:
+    """What forbids the network, as the user knows it: --offline, or a variable; "" where nothing does."""
+    for name in OFFLINE_VARIABLES:
+        if os.environ.get(name, "").lower() in ("1", "true", "yes", "on"):
+            return "--offline" if name == OFFLINE_VARIABLES[0] else name
+    return ""
 
 
 def is_id(weights: str) -> bool:
@@ -155,7 +164,7 @@ def _errors(weights: str) -> Iterator[None]:
     errors = require("huggingface_hub.errors", "weights")
     name = weights.partition("@")[0]
     if is_offline():
-        raise WeightsError(f"{weights} is not here, and the network is not used (--offline)")
+        raise WeightsError(f"{weights} is not here, and the network is not used ({offline_by()})")
     try:
         yield
     except errors.GatedRepoError:

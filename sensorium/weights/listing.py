@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from sensorium.errors import WeightsError
 from sensorium.weights.checkpoint import read_description, weights_files
-from sensorium.weights.find import locate, package_folder
-from sensorium.weights.hub import cached_ids
+from sensorium.weights.find import locate, nearest, package_folder
+from sensorium.weights.hub import cached_ids, is_id, is_offline, look_up
 from sensorium.weights.packages import PACKAGED, Packaged
 from sensorium.weights.safetensors_header import read_header
 
@@ -22,7 +22,7 @@ class Entry(NamedTuple):
 
     Attributes:
         id: as a recipe names it.
-        where: "folder", "hub cache", "package", or "not here" with what brings it.
+        where: "folder", "hub cache", "package", "hub", or "not here" with why, or with what brings it.
         size: of the weights in bytes; None where that is not known.
         parameters: how many numbers were trained; None where that is not known.
         dtype: of most of them.
@@ -68,7 +68,9 @@ def describe(weights: str, base: Path) -> Entry:
     """
     place = locate(weights, base)
     if place is None and weights not in PACKAGED:
-        return Entry(weights, "not here", None, None, "", "unknown", is_here=False)
+        near = nearest(weights)
+        where = f"not here; did you mean {near}?" if near else "not here"
+        return Entry(weights, where, None, None, "", "unknown", is_here=False)
     if place is None or place.source == "package":
         return _of_package(weights, PACKAGED[weights])
     read_description(place.folder / "config.json", weights)
@@ -83,6 +85,18 @@ def describe(weights: str, base: Path) -> Entry:
         _licence(place.folder),
         is_here=True,
     )
+
+
+def ask_hub(entry: Entry) -> Entry:
+    """The same with what the hub says of a checkpoint that is not here, where the network may be used."""
+    if entry.is_here or entry.id in PACKAGED or is_offline() or not is_id(entry.id):
+        return entry
+    try:
+        offer = look_up(entry.id)
+    except WeightsError as error:
+        why = str(error).removeprefix(f"{entry.id}: ").removeprefix(f"{entry.id} is not here, and ")
+        return entry._replace(where=f"not here: {why.partition(';')[0]}")
+    return entry._replace(where="hub", size=offer.size, licence=offer.licence)
 
 
 def _of_package(name: str, packaged: Packaged) -> Entry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sensorium.data.table import read_table
 from sensorium.encoders.pretrained.efficientnet_lite import EfficientNetLite, our_names
 from sensorium.encoders.pretrained.image import PretrainedImage, PretrainedImageConfig
 from sensorium.errors import RecipeError, WeightsError
-from tests.made_checkpoints import PROCESSORS, made_checkpoint, save_and_load
+from tests.made_checkpoints import PROCESSORS, made_checkpoint, save_and_load, write_tokenizer
 
 transformers = pytest.importorskip("transformers")
 
@@ -198,13 +199,39 @@ def test_the_feature_key_names_what_decides_the_features(made: Any) -> None:
     assert encoder(folder).feature_key() in keys
 
 
-@pytest.mark.parametrize("architecture", ["bert", "whisper", "videomae"])
-def test_a_checkpoint_of_another_modality_is_one_line(architecture: str, made: Any) -> None:
-    folder = made(architecture)
-    with pytest.raises(WeightsError) as caught:
+@pytest.mark.parametrize(
+    ("architecture", "type_"), [("bert", "text"), ("whisper", "audio"), ("videomae", "video")]
+)
+def test_a_checkpoint_of_another_modality_is_one_line(architecture: str, type_: str, made: Any) -> None:
+    with pytest.raises(
+        WeightsError, match=rf"a checkpoint of {type_} \(.*\), not of image; name .* type {type_}$"
+    ):
+        encoder(made(architecture))
+
+
+def test_an_architecture_that_is_not_known_is_one_line(made: Any, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(made("vit"), tmp_path / "own"))
+    (folder / "config.json").write_text('{"model_type": "swin"}')
+    with pytest.raises(
+        WeightsError, match=r"a checkpoint of architecture swin does not look at pictures"
+    ) as caught:
         encoder(folder)
     assert "\n" not in str(caught.value)
-    assert "not of image" in str(caught.value)
+
+
+def test_a_processor_as_transformers_5_writes_it_is_read(made: Any, tmp_path: Path) -> None:
+    folder, pictures = Path(shutil.copytree(made("clip"), tmp_path / "new")), raw(32, 32)
+    (folder / "preprocessor_config.json").unlink()
+    settings = {name: one for name, one in PROCESSORS["clip"].items() if name != "image_processor_type"}
+    write_tokenizer(folder, "bert")
+    processor = transformers.CLIPProcessor(
+        transformers.CLIPImageProcessorPil(**settings), transformers.AutoTokenizer.from_pretrained(folder)
+    )
+    processor.save_pretrained(folder)
+    assert not (folder / "preprocessor_config.json").exists()
+    assert torch.equal(encoder(folder)(pictures).values, encoder(made("clip"))(pictures).values)
+    column = PretrainedImageColumn(ImageConfig(), str(folder), Path())
+    assert column.fitting == PretrainedImageColumn(ImageConfig(), str(made("clip")), Path()).fitting
 
 
 def test_a_class_token_that_is_not_there_is_one_line(made: Any) -> None:

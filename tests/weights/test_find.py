@@ -14,7 +14,7 @@ from safetensors.numpy import save
 
 from sensorium.cli import main
 from sensorium.errors import WeightsError
-from sensorium.weights import Checkpoint, find, hub, weights_here
+from sensorium.weights import Checkpoint, ask_hub, describe, find, hub, weights_here
 from sensorium.weights.digest import file_digest
 from sensorium.weights.find import locate, package_folder
 from sensorium.weights.packages import PACKAGED, Packaged
@@ -174,6 +174,7 @@ def online(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         "tokenizer.json": 0,
         "onnx/model.onnx": 2**20,
         "1_Pooling/config.json": 50,
+        "config_sentence_transformers.json": 50,
     }
 
     def model_info(_self: Any, name: str, **options: Any) -> Any:
@@ -196,10 +197,39 @@ def test_the_hub_is_asked_last_and_for_no_code(
     said: list[str] = []
     assert find("me/bert", tmp_path, said.append).config == BERT
     assert said == ["fetching me/bert: 1 MB, licence mit"]
-    wanted = ["config.json", "tokenizer.json", "1_Pooling/config.json", "model.safetensors"]
+    pooling, prompts = "1_Pooling/config.json", "config_sentence_transformers.json"
+    wanted = ["config.json", "tokenizer.json", pooling, prompts, "model.safetensors"]
     assert online == [("me/bert", None), ("me/bert", wanted)]
     find("me/bert", tmp_path)
     assert len(online) == 2  # the second time it is in the cache
+
+
+@pytest.mark.parametrize("variable", hub.OFFLINE_VARIABLES)
+def test_a_variable_alone_forbids_the_network(
+    cache: Path, tmp_path: Path, online: list[tuple[str, Any]], monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    named = "--offline" if variable == "SENSORIUM_OFFLINE" else variable
+    with pytest.raises(WeightsError, match=rf"the network is not used \({named}\)"):
+        find("me/bert", tmp_path)
+    assert online == []
+
+
+def test_what_a_recipe_needs_is_fetched_ahead_and_then_listed(
+    here: Path, cache: Path, online: list[tuple[str, Any]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_folder(here)
+    named("me/bert")(here)
+    listed("recipe.yaml")
+    assert capsys.readouterr().out.splitlines()[1].split() == ["me/bert", "hub", "1.0", "MB", "mit"]
+    assert online == [("me/bert", None)]
+    listed("recipe.yaml", "--fetch")
+    said, _, line = capsys.readouterr().out.splitlines()
+    assert said == "fetching me/bert: 1 MB, licence mit"
+    assert line.split()[:4] == ["me/bert", "hub", "cache", "0.0"]
+    asked = len(online)
+    listed("recipe.yaml", "--fetch")
+    assert len(online) == asked
 
 
 @pytest.mark.usefixtures("cache", "online")
@@ -209,6 +239,8 @@ def test_no_network(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
     monkeypatch.setattr("huggingface_hub.HfApi.model_info", unreachable)
     expect(UNREACHABLE, here, capsys)
+    where = ask_hub(describe("me/bert", here)).where
+    assert where == "not here: the hub cannot be reached (Name or service not known)"
 
 
 def test_the_digest_follows_weights_and_descriptions(tmp_path: Path) -> None:

@@ -19,7 +19,15 @@ from sensorium.encoders.pretrained.tune import new_adapter
 from sensorium.errors import WeightsError
 from sensorium.weights import Checkpoint
 
-_PROBED = 16  # cells by which bfloat16 is compared with float32
+_PROBES = (
+    "No!",
+    "A red bird sits on a branch and looks at the sea.",
+    "The price of copper fell by 2.4 % on Tuesday, to $8,310 a tonne.",
+    "I did not expect to like this film, but its last half hour is among the best that I have seen in years.",
+    "¿Dónde está la biblioteca más antigua de la ciudad?",
+    "红色的鸟站在树枝上，望着大海。",
+)
+"""By which bfloat16 is compared with float32: the same in training and in use, so that both choose alike."""
 _MODE = "pooling_mode_"
 _POOLS = {
     "pooling_mode_cls_token": "first",
@@ -66,6 +74,7 @@ class PretrainedText(nn.Module):
         self.adapter = new_adapter(config, self.dim)
         self.lowered: Lowered | None = None
         self._quick = False
+        self._probe = _probe(column)
 
     def forward(self, raw: Raw) -> Tokens:
         """Ids `(B, L)` int64 → `(B, L, dim)`, or `(B, 1, dim)`; features pass as they are."""
@@ -77,8 +86,7 @@ class PretrainedText(nn.Module):
         backbone = built(self.backbone, raw.mask.device)
         if self.frozen and not self._quick:
             self._quick = True
-            few = raw.rows(raw.present.nonzero().squeeze(1)[:_PROBED])
-            self.lowered = quicken(backbone, lambda: _states(backbone, few))
+            self.lowered = quicken(backbone, lambda: _states(backbone, self._probe))
         return _pooled(_states(backbone, raw), raw.mask, self.pool)
 
     def feature_key(self) -> str:
@@ -95,6 +103,11 @@ def _states(backbone: Any, raw: Raw) -> Tensor:
     ids = raw.values.masked_fill(~raw.mask, padding)  # by which RoBERTa counts its positions
     states = backbone(input_ids=ids, attention_mask=raw.mask.long()).last_hidden_state
     return where_real(states.float(), raw.mask)
+
+
+def _probe(column: PretrainedTextColumn) -> Raw:
+    cells = column.collate([column.decode(text) for text in _PROBES])
+    return Raw(torch.from_numpy(cells.values), torch.from_numpy(cells.mask))
 
 
 def _pooled(states: Tensor, mask: Tensor, pool: str) -> Tokens:

@@ -54,6 +54,7 @@ class PretrainedVideo(OverTime):
 
     Attributes:
         dim: width of a token.
+        feature_dim: width of a feature: of a frame, before frames are joined over time.
         frozen: whether features may be computed once: of a frame each, before they are joined over time.
 
     Raises:
@@ -77,6 +78,7 @@ class PretrainedVideo(OverTime):
         width = shape_of(backbone, key, look).dim
         super().__init__(config.model_copy(update={"time": "mean"}) if whole else config, width)
         self.backbone = backbone
+        self.feature_dim = width
         self.adapter = new_adapter(config, width)
         self.whole = whole
         self.frozen = config.frozen
