@@ -239,12 +239,8 @@ hardware_multiplies_bfloat16 = pytest.mark.skipif(
 
 
 @hardware_multiplies_bfloat16
-def test_a_model_in_bfloat16_is_saved_so_and_answers_as_in_training(recipe: Recipe, tmp_path: Path) -> None:
+def test_a_saved_model_answers_in_bfloat16_as_in_training(recipe: Recipe, tmp_path: Path) -> None:
     run = train_in(recipe, tmp_path / "run", Silent())
-    weights = load_file(run / "model" / "model.safetensors")
-    backbone = {one.dtype for name, one in weights.items() if ".backbone." in name}
-    assert backbone == {torch.bfloat16}
-    assert {one.dtype for name, one in weights.items() if ".backbone." not in name} == {torch.float32}
     predictor = load(run)
     raw = predictor.predict_proba(tmp_path / "table.csv")
     assert predictor.model.encoder("words").lowered.kept
@@ -279,7 +275,6 @@ def test_a_saved_model_chooses_its_precision_as_in_training_whatever_it_predicts
     assert not model.encoder("words").lowered.kept
 
 
-@pytest.mark.usefixtures("_no_drawing")
 def test_variants_of_a_comparison_read_the_features_of_the_first(
     recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -341,7 +336,8 @@ def test_models_of_one_process_share_frozen_backbones_and_no_others(recipe: Reci
     cpu = torch.device("cpu")
     backbones = [built(model.encoder("words").backbone, cpu) for model in (first, second)]
     assert backbones[0] is backbones[1]
-    assert count_parameters(first)[0] > count_parameters(backbones[0])[0] > count_parameters(first)[1]
+    whole, trained = count_parameters(first)
+    assert whole == count_parameters(backbones[0])[0] + trained
     tuned = prepare(parse_recipe(content(tune="full"), folder=recipe.folder))
     third, fourth = tuned.new_model(), tuned.new_model()
     others = [model.encoder("words").backbone for model in (third, fourth)]
