@@ -60,7 +60,13 @@ BENCHMARKS: dict[str, Any] = {
 }
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+SLOW = {"stamps_frozen"}
+"""Those of more than ten seconds, which train and predict by the command line with pretrained weights."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in BENCHMARKS]
+)
 def test_a_benchmark_runs_and_says_where(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
