@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     peer: Trained | None = None
     with tempfile.TemporaryDirectory() as root:
         for number in range(1 if chosen.smoke else chosen.repeats):
-            table = write_split(Path(root) / str(number), number, most=60 if chosen.smoke else None)
+            table = write_split(Path(root) / str(number), number, most=12 if chosen.smoke else None)
             for name in (NOTHING, CACHED):
                 trained[name].append(train(table, name, chosen.threads, epochs=1 if chosen.smoke else 20))
             simple.append(simple_accuracies(table))

@@ -29,6 +29,7 @@ from benchmarks import (
     processes,
     retrieval,
     search,
+    stamps_frozen,
     tables,
     training_speed,
     tutorial_models,
@@ -56,13 +57,20 @@ BENCHMARKS: dict[str, Any] = {
     "memory": memory.main,
     "retrieval": retrieval.main,
     "search": search.main,
+    "stamps_frozen": stamps_frozen.main,
     "tables": tables.main,
     "training_speed": training_speed.main,
     "tutorial_models": tutorial_models.main,
 }
 
 
-@pytest.mark.parametrize("name", BENCHMARKS)
+SLOW = {"stamps_frozen"}
+"""Those of more than ten seconds, which train and predict by the command line with pretrained weights."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in BENCHMARKS]
+)
 def test_a_benchmark_runs_and_says_where(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

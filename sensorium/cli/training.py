@@ -31,6 +31,7 @@ def train(
     with _importing():
         from rich.console import Console
 
+        import sensorium.training.loop  # noqa: F401 - needed later, and large
         from sensorium.fitting import dry_run_recipe, train_recipe, with_training
         from sensorium.recipe import read_recipe
         from sensorium.training.progress import Terminal

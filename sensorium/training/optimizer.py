@@ -84,14 +84,14 @@ def _groups(
 
 
 def _one_optimizer(config: OptimizerConfig, groups: list[dict[str, Any]], lr: float) -> Optimizer:
+    kind: type[Optimizer] = torch.optim.AdamW
+    options: dict[str, Any] = {"fused": True}  # one pass over the weights in place of seven
     if config.kind == "sgd":
-        sgd = uncompiled(torch.optim.SGD)
-        return sgd(groups, lr=lr, momentum=config.momentum, nesterov=config.momentum > 0)
-    if config.kind == "lion":
-        lion: Optimizer = uncompiled(require("lion_pytorch", "lion").Lion)(groups, lr=lr)
-        return lion
-    adamw = uncompiled(torch.optim.AdamW)
-    return adamw(groups, lr=lr, fused=True)  # one pass over the weights in place of seven
+        kind, options = torch.optim.SGD, {"momentum": config.momentum, "nesterov": config.momentum > 0}
+    elif config.kind == "lion":
+        kind, options = require("lion_pytorch", "lion").Lion, {}
+    optimizer: Optimizer = uncompiled(kind)(groups, lr=lr, **options)
+    return optimizer
 
 
 def uncompiled(kind: type[Optimizer]) -> Any:

@@ -10,6 +10,7 @@ import os
 import platform
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,7 @@ class RunFolder:
             ) from None
 
 
+@cache
 def software() -> dict[str, str]:
     """The versions that decide a result."""
     versions = {"sensorium": sensorium.__version__, "python": platform.python_version()}

@@ -98,6 +98,10 @@ class TrainingState:
         rates = _rates_of_backbones(prepared.recipe, self.model)
         self.optimizers = build_optimizers(config.optimizer, learner, hidden, rates)
         self.schedule = config.optimizer
+        # Apart: large gradients of the extra heads must not shorten the model's step.
+        parts = (self.model, learner.heads)
+        trained = [[one for one in part.parameters() if one.requires_grad] for part in parts]
+        self.clipped_together = [some for some in trained if some]
         self.peak_rates = [[group["lr"] for group in one.param_groups] for one in self.optimizers]
         self.learner: Learner = self.accelerator.prepare(learner).train()
         self.average = None if config.ema is None else MovingAverage(self.model, config.ema)
@@ -121,10 +125,8 @@ class TrainingState:
     def update(self) -> None:
         """One optimizer step from the gradients that were gathered."""
         if self.schedule.clip is not None:
-            # Apart: large gradients of the extra heads must not shorten the model's step.
-            for part in (self.model, self.learner.heads):
-                trained = [parameter for parameter in part.parameters() if parameter.requires_grad]
-                nn.utils.clip_grad_norm_(trained, self.schedule.clip)
+            for some in self.clipped_together:
+                nn.utils.clip_grad_norm_(some, self.schedule.clip)
         for optimizer in self.optimizers:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
