@@ -16,7 +16,7 @@ from sensorium.batch import Raw
 from sensorium.encoders.pretrained.frozen import with_features
 from sensorium.encoders.pretrained.text import PretrainedText
 from sensorium.errors import SensoriumError
-from sensorium.features import batches_by_length, use_features
+from sensorium.features import batches_by_length, known_features, use_features
 from sensorium.fitting import train_in
 from sensorium.folders import default_folder
 from sensorium.inference import collect
@@ -178,6 +178,25 @@ def test_checkpoints_of_a_run_lack_frozen_weights_and_the_saved_model_has_them(
     assert "encoders.column_words.backbone.embeddings.word_embeddings.weight" in names["model.safetensors"]
     (recipe.folder / "tiny").rename(recipe.folder / "gone")
     assert len(load(run).predict(tmp_path / "table.csv")) == 40
+
+
+def test_what_is_known_is_read_where_nothing_may_be_added(recipe: Recipe) -> None:
+    trained = served(recipe)
+    assert trained.loader.cache is not None
+    trained.loader.cache.flush()
+    known = known_features(recipe)
+    assert known is not None
+    other = parse_recipe(content() | {"data": {"path": "table.csv", "cache": False}}, recipe.folder)
+    assert known_features(other) is None
+    prepared = prepare(other)
+    with pytest.MonkeyPatch.context() as patch:
+        nothing_encoded(patch)
+        use_features(prepared.new_model(), prepared.loader, np.arange(40), lambda line: None, known=known)
+    found, expected = (one.loader.features["words"].take(np.arange(40)).values for one in (prepared, trained))
+    np.testing.assert_array_equal(found, expected)
+    new = prepare(other, {"words": ["red green blue"] * 40, "label": ["a", "b"] * 20})
+    use_features(new.new_model(), new.loader, np.arange(40), lambda line: None, known=known)
+    assert known.added_bytes == 0
 
 
 def test_cells_that_cannot_be_read_are_quarantined_row_by_row(recipe: Recipe) -> None:
