@@ -82,7 +82,8 @@ def _begin(layers: Sequence[nn.Linear], features: list[Array]) -> None:
     """Sets the weights of two linear layers, `D → H`."""
     if len(features[0]) < 2:
         return
-    for layer, own in zip(layers, canonical(*features, layers[0].out_features), strict=True):
+    first, second = features
+    for layer, own in zip(layers, canonical(first, second, layers[0].out_features), strict=True):
         found = own.weight.shape[1]
         with torch.no_grad():
             layer.weight.zero_()
