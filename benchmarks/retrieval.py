@@ -131,7 +131,7 @@ def _places(found: Mapping[str, Ranks]) -> dict[str, Array]:
 def content_of(found: Sequence[Found]) -> dict[str, Any]:
     """The result as `report` takes it."""
     directions = list(found[0].places[SENSORIUM])
-    scores = {}
+    scores: dict[str, Any] = {}
     for metric, score in METRICS.items():
         each = {
             direction: {

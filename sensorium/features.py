@@ -14,13 +14,16 @@ import numpy.typing as npt
 import torch
 
 from sensorium.batch import Raw
+from sensorium.data.cache import Cache
 from sensorium.data.column import Array
 from sensorium.data.feature_table import FeatureTable, FeatureWriter
 from sensorium.data.loader import BoundColumn, Loader, Rows
 from sensorium.data.text import as_text
 from sensorium.encoders.pretrained.frozen import with_features
 from sensorium.errors import CellError
+from sensorium.folders import default_folder
 from sensorium.model import Model
+from sensorium.recipe import Recipe
 
 TEXTS_AT_ONCE, MEDIA_AT_ONCE = 4096, 64
 """Cells that are decoded, sorted by length and encoded together."""
@@ -38,7 +41,12 @@ Say = Callable[[str], None]
 
 
 def use_features(
-    model: Model, loader: Loader, rows: Rows, say: Say, device: torch.device | None = None
+    model: Model,
+    loader: Loader,
+    rows: Rows,
+    say: Say,
+    device: torch.device | None = None,
+    known: Cache | None = None,
 ) -> None:
     """Has a loader serve features in place of the cells of every input whose encoder is frozen.
 
@@ -51,6 +59,7 @@ def use_features(
         rows: positions in the table that the loader will be asked for.
         say: takes one line for the user.
         device: where backbones run; default: the CPU.
+        known: looked up where the loader has no cache; nothing is added to it.
 
     Raises:
         SensoriumError: at the first unreadable cell, where the loader's `on_error` is "raise".
@@ -58,8 +67,17 @@ def use_features(
     for name, bound in loader.inputs.items():
         encoder = model.encoder(name)
         if getattr(encoder, "frozen", False) and bound.source in loader.table.names:
-            extraction = Extraction(name, encoder, loader, say, device or torch.device("cpu"))
+            extraction = Extraction(name, encoder, loader, say, device or torch.device("cpu"), known)
             loader.features[name] = extraction.table(rows)
+
+
+def known_features(recipe: Recipe) -> Cache | None:
+    """Where training keeps features by default; None where the recipe has them kept elsewhere or not at all.
+
+    For a saved model, which can come from anyone, features are read there and never added: its weights may
+    be others than those of the checkpoint that it names.
+    """
+    return Cache(default_folder()) if recipe.data.cache is True else None
 
 
 class Distinct(NamedTuple):
@@ -86,12 +104,22 @@ class Extraction:
         loader: see `use_features`.
         say: takes one line for the user.
         device: where the backbone runs.
+        known: see `use_features`.
     """
 
-    def __init__(self, name: str, encoder: Any, loader: Loader, say: Say, device: torch.device) -> None:
+    def __init__(
+        self,
+        name: str,
+        encoder: Any,
+        loader: Loader,
+        say: Say,
+        device: torch.device,
+        known: Cache | None = None,
+    ) -> None:
         self.name, self.encoder, self.say, self.device = name, encoder, say, device
         self.bound = loader.inputs[name]
         self.cache = loader.cache
+        self.known = known if loader.cache is None else loader.cache
         self.key = encoder.feature_key()
         # Without its cache, as decoded media are needed no more once their features are known.
         self.loader = Loader(
@@ -138,12 +166,12 @@ class Extraction:
 
     def _read(self, distinct: Distinct, writer: FeatureWriter) -> Rows:
         """Puts what the cache holds; returns the cells that it lacks."""
-        if self.cache is None:
+        if self.known is None:
             return np.arange(len(distinct.first))
         lacking = np.ones(len(distinct.first), dtype=bool)
         for start in range(0, len(lacking), CELLS_READ_AT_ONCE):
             digests = [digest.decode() for digest in distinct.digests[start : start + CELLS_READ_AT_ONCE]]
-            for place, features in self.cache.get_many(digests, self.key):
+            for place, features in self.known.get_many(digests, self.key):
                 writer.put(start + place, features)
                 lacking[start + place] = False
         return np.flatnonzero(lacking)

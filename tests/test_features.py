@@ -22,7 +22,7 @@ from sensorium.encoders.pretrained.frozen import multiplies_bfloat16, with_featu
 from sensorium.encoders.pretrained.lazy import built
 from sensorium.encoders.pretrained.text import PretrainedText
 from sensorium.errors import SensoriumError
-from sensorium.features import batches_by_length, use_features
+from sensorium.features import batches_by_length, known_features, use_features
 from sensorium.fitting import train_in
 from sensorium.folders import default_folder
 from sensorium.frozen import count_parameters
@@ -292,6 +292,25 @@ def test_variants_of_a_comparison_read_the_features_of_the_first(
     assert [variant.refused for variant in found.variants] == ["", ""]
     texts = {cell for cell in prepare(recipe).table.column("words") if cell is not None}
     assert sum(encoded) == len(texts)  # of training in the first run, of the rows held back at its scoring
+
+
+def test_what_is_known_is_read_where_nothing_may_be_added(recipe: Recipe) -> None:
+    trained = served(recipe)
+    assert trained.loader.cache is not None
+    trained.loader.cache.flush()
+    known = known_features(recipe)
+    assert known is not None
+    other = parse_recipe(content() | {"data": {"path": "table.csv", "cache": False}}, recipe.folder)
+    assert known_features(other) is None
+    prepared = prepare(other)
+    with pytest.MonkeyPatch.context() as patch:
+        nothing_encoded(patch)
+        use_features(prepared.new_model(), prepared.loader, np.arange(40), lambda line: None, known=known)
+    found, expected = (one.loader.features["words"].take(np.arange(40)).values for one in (prepared, trained))
+    np.testing.assert_array_equal(found, expected)
+    new = prepare(other, {"words": ["red green blue"] * 40, "label": ["a", "b"] * 20})
+    use_features(new.new_model(), new.loader, np.arange(40), lambda line: None, known=known)
+    assert known.added_bytes == 0
 
 
 def test_cells_that_cannot_be_read_are_quarantined_row_by_row(recipe: Recipe) -> None:

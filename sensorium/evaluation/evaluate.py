@@ -18,7 +18,7 @@ from sensorium.evaluation.inputs import InputSubset, predict_subsets, score_subs
 from sensorium.evaluation.output import OutputEvaluation, score_output
 from sensorium.evaluation.studies import STUDIES
 from sensorium.evaluation.study import Subject, Training
-from sensorium.features import use_features
+from sensorium.features import known_features, use_features
 from sensorium.inference import collect
 
 if TYPE_CHECKING:
@@ -156,7 +156,8 @@ def _predicted(
 ) -> Subject:
     """Predicts the rows, with all inputs and with some; a frozen encoder sees every distinct cell once."""
     features = predictor.loader(table)
-    use_features(predictor.model, features, rows, say=lambda line: None)
+    known = known_features(predictor.recipe)
+    use_features(predictor.model, features, rows, say=lambda line: None, known=known)
     collected = collect(predictor.model, features, rows)
     return Subject(
         predictor=predictor,

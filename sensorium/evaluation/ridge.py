@@ -13,7 +13,7 @@ from sensorium.data.loader import Loader, Rows
 from sensorium.evaluation.metrics import Interval, bootstrap
 from sensorium.evaluation.study import Subject
 from sensorium.evaluation.words import count, limits, value
-from sensorium.features import use_features
+from sensorium.features import known_features, use_features
 from sensorium.heads.head import Rows as DrawnRows
 from sensorium.heads.retrieval import Ranks, ranks, retrieval_metrics
 from sensorium.heads.similarity import SimilarityHead
@@ -64,7 +64,8 @@ def ridge_between(subject: Subject, name: str, head: SimilarityHead) -> Ridge | 
         return None
     rows = sample(training.parts["train"], MOST_ROWS)
     taught_from = subject.predictor.loader(training.table)
-    use_features(model, taught_from, rows, say=lambda line: None)
+    known = known_features(subject.predictor.recipe)
+    use_features(model, taught_from, rows, say=lambda line: None, known=known)
     taught = features_of(model, taught_from, rows, between)
     measured = features_of(model, subject.features, subject.collected.rows, between)
     target = subject.collected.targets[name]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -51,7 +52,7 @@ def align(model: Model, loader: Loader, rows: Rows) -> None:
         if isinstance(head, SimilarityHead) and isinstance(projection, Projection):
             between = head.config.between
             if head.config.start == "canonical" and _can_begin(head, loader):
-                layers = [projection.layers[model.inputs.index(one)] for one in between]
+                layers: list[Any] = [projection.layers[model.inputs.index(one)] for one in between]
                 _begin(layers, _features(model, loader, between, sample(rows, MOST_ROWS)))
 
 
@@ -77,12 +78,12 @@ def _features(model: Model, loader: Loader, between: list[str], rows: Rows) -> l
     return [torch.cat(own).double().numpy() for own in zip(*parts, strict=True)]
 
 
-def _begin(layers: list[nn.Module], features: list[Array]) -> None:
+def _begin(layers: Sequence[nn.Linear], features: list[Array]) -> None:
     """Sets the weights of two linear layers, `D → H`."""
     if len(features[0]) < 2:
         return
-    width = layers[0].out_features
-    for layer, own in zip(layers, canonical(features[0], features[1], int(width)), strict=True):
+    first, second = features
+    for layer, own in zip(layers, canonical(first, second, layers[0].out_features), strict=True):
         found = own.weight.shape[1]
         with torch.no_grad():
             layer.weight.zero_()
