@@ -131,6 +131,28 @@ def test_a_text_is_nearest_to_its_own_words(predictor: Predictor) -> None:
     np.testing.assert_allclose(np.diag(found.scores), 1, atol=1e-5)
 
 
+def test_only_what_is_classified_is_encoded(predictor: Predictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Labels meet pictures: no word of the table is read, and no other input of the model."""
+    table = predictor.open("table.csv")
+    encoded: list[tuple[str, int]] = []
+    encode = type(predictor.model).encode
+
+    def noted(model: Any, name: str, raw: Any, present: Any) -> Any:
+        encoded.append((name, int(present.sum())))
+        return encode(model, name, raw, present)
+
+    monkeypatch.setattr(type(predictor.model), "encode", noted)
+    classify_by_words(predictor, table, ["cat", "dog"])
+    assert sorted((name, rows) for name, rows in encoded if rows) == [("photo", ROWS - 1), ("words", 2)]
+
+
+def test_an_input_alone_has_the_vector_that_it_has_among_others(predictor: Predictor) -> None:
+    table = predictor.open("table.csv")
+    for name in ("photo", "words"):
+        own = vectors_of(predictor, table, [name])
+        np.testing.assert_allclose(own, predictor.embed(table)[name], atol=1e-6)
+
+
 def test_several_inputs_are_joined_and_keep_unit_length(predictor: Predictor) -> None:
     vectors = vectors_of(predictor, predictor.open("table.csv"), ["photo", "words"])
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -234,29 +256,9 @@ def test_few_shot_from_python(predictor: Predictor) -> None:
 @pytest.mark.parametrize(
     ("options", "says"),
     [
-        ("", 'give the classes: --labels "cat,dog", --labels-from FILE, or --examples TABLE'),
-        ("--labels ''", 'there are no labels: name two at least, as in --labels "cat,dog"'),
-        ("--labels cat", "'cat' is the only label: name two at least, to choose between them"),
-        ("--labels cat,cat", "the label 'cat' stands twice: name each once"),
-        ("--labels cat,,dog", "one of the labels is empty: take away the comma or the line too many"),
-        ("--labels-from no.txt", "no.txt: cannot be read (No such file or directory)"),
-        ("--labels a,b --template it", "the template 'it' has no {} in the place of the label"),
-        (
-            "--labels a,b --input foto",
-            "the model has no input 'foto' (did you mean 'photo'?); it has photo, ",
-        ),
-        ("--labels a,b --input size", "the input 'size' shares no space with a text: an output of type "),
-        ("--labels a,b --examples table.csv", "classes come from labels or from examples: give --labels or "),
-        ("--examples table.csv", "name the column of the examples that holds the class: --label COLUMN"),
-        ("--examples table.csv --label kin", "table.csv has no column 'kin': did you mean 'kind'?"),
-        ("--examples table.csv --label kind --shots 13 --input photo", "table.csv: the class "),
         ("--examples table.csv --label kind --shots 0", "shots is 0: take 1 example of a class at least"),
-        (
-            "--examples table.csv --label kind --by guess",
-            "classifying by 'guess' is not known: one of prototype",
-        ),
+        ("--examples table.csv --label kind --draws 0", "draws is 0: draw examples once at least"),
         ("--labels a,b --top 0", "the labels of a row to write are 0: ask for 1 at least"),
-        ("--labels a,b --truth kind", "no row can be scored: column 'kind' holds none of the labels"),
     ],
 )
 def test_what_cannot_be_used_is_one_line(options: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:

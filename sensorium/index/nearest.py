@@ -8,6 +8,7 @@ starves no search.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -147,13 +148,19 @@ class Nearest:
         needed = np.empty(len(queries), np.int64)
         for start in range(0, len(queries), _PLANNED):
             some = slice(start, start + _PLANNED)
-            nearest = self._index.quantizer.search(queries[some], cells)[1]
+            nearest = np.argsort(-(queries[some] @ self._centres.T), axis=1)
             seen = matching[nearest].cumsum(axis=1)
             first = 1 + (seen < enough).sum(axis=1, keepdims=True)
             needed[some] = 1 + (seen < enough * np.maximum(first / by_chance, 1)).sum(axis=1)
         rounded = np.ceil(_RISE ** np.ceil(np.log(needed) / np.log(_RISE))).astype(np.int64)
         probes: Array = np.minimum(rounded, cells)
         return probes
+
+    @cached_property
+    def _centres(self) -> Array:
+        """`(cells, E)` float32."""
+        centres: Array = self._index.quantizer.reconstruct_n(0, self.quality.cells)
+        return centres
 
     def _matching_of(self, allowed: Allowed) -> Array:
         """`(cells,)` int64: how many of the rows that are left each cell holds."""

@@ -15,7 +15,7 @@ from sensorium.index import Index, build_index
 from sensorium.index.cluster_names import named, nearest_labels, terms, texts_of, words_apart
 from sensorium.index.cluster_page import on_page, project
 from sensorium.index.clusters import cluster, joined_vectors
-from sensorium.index.verbs import cluster_options, show_clusters
+from sensorium.index.verbs import Screen, cluster_options, show_clusters
 from tests.index.colours import Colours
 
 WORDS = {"red": "red bird", "green": "green grass", "blue": "blue round <b>"}
@@ -95,7 +95,7 @@ def test_the_map_fills_the_page_and_keeps_groups_together(planted: Index) -> Non
 
 def test_table_json_and_page(planted: Index, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
-    show_clusters(planted, ["image"], 3, None, Console(width=100), False, page)
+    show_clusters(planted, ["image"], 3, None, Screen(Console(width=100), False, page))
     said = capsys.readouterr().out
     assert "3 clusters of 12 rows by image; silhouette 1.00" in said
     assert "bird, red" in said
@@ -106,7 +106,7 @@ def test_table_json_and_page(planted: Index, tmp_path: Path, capsys: pytest.Capt
     assert "<b>" not in html
     assert html.count("data:image/jpeg;base64,") == 12
     assert "http" not in html
-    show_clusters(planted, ["image"], 3, ["blue", "green", "red"], Console(), True, None)
+    show_clusters(planted, ["image"], 3, ["blue", "green", "red"], Screen(Console(), True, None))
     content = json.loads(capsys.readouterr().out)
     assert [one["name"] for one in content["clusters"]] == ["red", "green", "blue"]
     assert content["clusters"][2]["keys"] == [["blue-10"], ["blue-11"]]
