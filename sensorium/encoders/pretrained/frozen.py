@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sensorium.batch import Raw
+from sensorium.encoders.pretrained.bert import quicken_layers
 from sensorium.encoders.pretrained.packed import pack_linears
 from sensorium.encoders.pretrained.precision import Lowered, lower
 
@@ -49,6 +50,7 @@ def quicken(backbone: nn.Module, probe: Callable[[], Tensor]) -> Lowered | None:
     lowered = lower(backbone, probe)
     if lowered.kept:
         pack_linears(backbone)
+        quicken_layers(backbone)
     return lowered
 
 
