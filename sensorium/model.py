@@ -313,6 +313,9 @@ def _column(part: Input, folder: Path) -> Column:
     if hasattr(encoder, "Column"):
         own: Column = encoder.Column(part.column, part.encoder.weights, folder)
         return own
+    if hasattr(encoder, "new_column"):
+        counted: Column = encoder.new_column(part.column, part.encoder)
+        return counted
     make: Any = COLUMNS[part.type]
     column: Column = make(part.column)
     return column
