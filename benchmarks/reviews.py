@@ -3,10 +3,10 @@
     python -m examples.reviews.build
     python -m benchmarks.reviews --output benchmarks/results/reviews.json
 
-Beside the recipes stands logistic regression over TF-IDF, the reference, which learns from the same rows (those
-for validation too, as it needs none) and answers the same test rows. A repeat is a seed: of the weights, of the
-order of rows and of dropout; the reference has none. Time is that of one process, from the table on disk to the
-model on disk. Settings of the recipes were chosen on training rows alone.
+Beside the recipes stands logistic regression over TF-IDF, the reference, which learns from the same rows
+(those for validation too, as it needs none) and answers the same test rows. A repeat is a seed: of weights,
+order and dropout; the reference has none. Time is that of one process, from the table on disk to the model on
+disk. The settings of the recipes were chosen on training rows alone.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from sensorium.data.ngrams import NgramColumn, hashes
 from sensorium.data.text import TextConfig
 
 _FIRST_SPREAD = 0.01
-"""Of the vectors' numbers: an n-gram says next to nothing until it has been learned, as most stand in few texts."""
+"""Of the vectors' numbers: an n-gram says next to nothing until it is learned, as most stand in few texts."""
 
 
 class NgramsTextConfig(Config):
@@ -34,10 +34,10 @@ class NgramsTextConfig(Config):
 class NgramsText(nn.Module):
     """The sum of the vectors of a text's n-grams, weighted by TF-IDF; `dim` is `embedding`.
 
-    The weight of an n-gram that stands c times in the text is (1 + log c) · rarity, and the weights of a text
-    are brought to length 1 (Salton and Buckley 1988). With linear layers behind it this is a linear classifier
-    over TF-IDF, of low rank (Joulin et al. 2016, arXiv 1607.01759). To drop n-grams works as a penalty that
-    spares the rare ones (Wager, Wang and Liang 2013, arXiv 1307.1493).
+    The weight of an n-gram that stands c times in the text is (1 + log c) · rarity, and the weights of a
+    text are brought to length 1 (Salton and Buckley 1988). With linear layers behind it this is a linear
+    classifier over TF-IDF, of low rank (Joulin et al. 2016, arXiv 1607.01759). To drop n-grams works as a
+    penalty that spares the rare ones (Wager, Wang and Liang 2013, arXiv 1307.1493).
     """
 
     Config = NgramsTextConfig

@@ -69,7 +69,8 @@ def test_an_ngram_of_two_tokens_weighs_too() -> None:
 def test_sklearn_gives_the_same_weights() -> None:
     text = pytest.importorskip("sklearn.feature_extraction.text")
     reader = column(longest=3)
-    known = text.TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True, token_pattern=r"\w+").fit(TEXTS)
+    words = {"tokenizer": str.split, "token_pattern": None}
+    known = text.TfidfVectorizer(ngram_range=(1, 3), sublinear_tf=True, **words).fit(TEXTS)
     queries = ["a good film and a good day", "not not a film"]
 
     own, other = weights_of(reader, *queries), known.transform(queries).toarray()
@@ -100,20 +101,19 @@ def test_dropping_ngrams_keeps_the_sum_on_average() -> None:
 
 
 def recipe(**encoder: Any) -> dict[str, Any]:
-    tokenizer = {"tokenizer": "word", "min_count": 1}
+    """Two views of one column: words, and characters."""
+    views = {"words": ("word", 3), "letters": ("character", 4)}
     return {
         "data": {"split": {"validation": 0.2, "test": 0.2}},
         "inputs": {
-            "words": {
+            name: {
                 "type": "text",
                 "column": "text",
-                **tokenizer,
-                "encoder": {"kind": "ngrams", **encoder},
-            },
-            "letters": {
-                **{"type": "text", "column": "text", "tokenizer": "character"},
-                "encoder": {"kind": "ngrams", "longest": 4, **encoder},
-            },
+                "tokenizer": tokenizer,
+                "min_count": 1,
+                "encoder": {"kind": "ngrams", "longest": longest, **encoder},
+            }
+            for name, (tokenizer, longest) in views.items()
         },
         "fusion": "late",
         "outputs": {"mood": {"type": "category"}},
