@@ -336,6 +336,9 @@ def _new_column(name: str, part: Input, folder: Path) -> Column:
         with _said_of(f"inputs.{name}"):
             own: Column = encoder.Column(part.column, part.encoder.weights, folder)
         return own
+    if hasattr(encoder, "new_column"):
+        counted: Column = encoder.new_column(part.column, part.encoder)
+        return counted
     make: Any = COLUMNS[part.type]
     column: Column = make(part.column)
     return column

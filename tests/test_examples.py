@@ -46,10 +46,11 @@ def table_of(path: Path, recipe: Recipe, folder: Path, monkeypatch: pytest.Monke
     if path.parts[0] != "reviews":
         table = read_table(recipe.table_paths())
     else:
-        arguments = ["--rows", "200", "--output", str(folder), "--languages", path.stem]
+        language = path.stem.partition("-")[0]
+        arguments = ["--rows", "200", "--output", str(folder), "--languages", language]
         monkeypatch.setattr(sys, "argv", ["build", *arguments])
         build.main()
-        table = read_table(folder / f"{path.stem}.parquet")
+        table = read_table(folder / f"{language}.parquet")
     return table.take(np.linspace(0, len(table) - 1, ROWS).astype(np.int64))
 
 

@@ -153,7 +153,7 @@ class TextColumn(Column):
 
     def fit(self, cells: Iterable[Any]) -> None:
         """Learns the vocabulary. The same texts give the same vocabulary, in any number of threads."""
-        texts = (self._normalised(text) for text in _bounded(_readable(cells)))
+        texts = (self._normalised(text) for text in bounded(readable(cells)))
         pieces = ([match.group() for match in self._pieces(text)] for text in texts)
         if self.config.tokenizer == "bpe":
             self._tokenizer = _train_bpe(pieces, self.config.vocabulary)
@@ -326,7 +326,8 @@ def as_text(cell: Any) -> str:
     return text
 
 
-def _readable(cells: Iterable[Any]) -> Iterator[str]:
+def readable(cells: Iterable[Any]) -> Iterator[str]:
+    """The texts of cells; those that cannot be read are left out."""
     for cell in cells:
         try:
             yield as_text(cell)
@@ -334,7 +335,8 @@ def _readable(cells: Iterable[Any]) -> Iterator[str]:
             continue
 
 
-def _bounded(texts: Iterable[str]) -> Iterator[str]:
+def bounded(texts: Iterable[str]) -> Iterator[str]:
+    """The first of the texts, as far as they change what is learned of them."""
     left = _TRAINING_CHARACTERS
     for text in texts:
         if left <= 0:

@@ -6,6 +6,7 @@ from typing import Any
 
 from sensorium.encoders.audio import CNNAudio, LSTMAudio, TransformerAudio
 from sensorium.encoders.image import CNNImage, ViTImage
+from sensorium.encoders.ngrams import NgramsText
 from sensorium.encoders.pretrained.audio import PretrainedAudio
 from sensorium.encoders.pretrained.image import PretrainedImage
 from sensorium.encoders.pretrained.text import PretrainedText
@@ -25,6 +26,7 @@ from sensorium.encoders.video import FramesVideo
 ENCODERS: dict[str, dict[str, type[Any]]] = {
     "text": {
         "mean": MeanText,
+        "ngrams": NgramsText,
         "cnn": CNNText,
         "lstm": LSTMText,
         "gru": GRUText,

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -35,7 +36,12 @@ AUGMENT = SimpleNamespace(
     flip=True, shift=0.1, scale=0.2, rotate=10.0, brightness=0.2, contrast=0.2, erase=0.5
 )
 COLUMNS = {
-    "text": SimpleNamespace(vocabulary_size=30, config=SimpleNamespace(length=16)),
+    "text": SimpleNamespace(
+        vocabulary_size=30,
+        config=SimpleNamespace(length=16),
+        ngrams=np.arange(3, 31),  # of one token each: the hash of token i is i + 1
+        rarity=np.linspace(1, 2, 28, dtype=np.float32),
+    ),
     "image": SimpleNamespace(height=32, width=40, config=SimpleNamespace(augment=AUGMENT)),
     "audio": SimpleNamespace(rate=8000),
     "video": SimpleNamespace(height=16, width=16, config=SimpleNamespace(augment=AUGMENT)),
