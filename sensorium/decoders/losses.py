@@ -34,8 +34,10 @@ def token_losses(
     flat = states.flatten(0, 1)[places]
     wanted = targets.flatten()[places]
     parts = [
-        checkpoint(_losses, flat[part], weight, wanted[part], smoothing, use_reentrant=False)
-        for part in torch.arange(len(places), device=places.device).split(chunk)
+        checkpoint(
+            _losses, flat[at : at + chunk], weight, wanted[at : at + chunk], smoothing, use_reentrant=False
+        )
+        for at in range(0, len(places), chunk)
     ]
     losses = torch.cat(parts) if parts else states.new_zeros(0, dtype=torch.float32)
     return torch.zeros(real.numel(), device=states.device).index_copy(0, places, losses).view_as(real)

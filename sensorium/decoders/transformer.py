@@ -100,7 +100,8 @@ class TransformerDecoder(Decoder):
     def _beginning(self, fused: Fused) -> DecoderState:
         """What is known before the first token: keys and values of the fused tokens, for every block."""
         sources = self.sources(torch.where(fused.mask.unsqueeze(2), fused.tokens, 0.0))
-        seen = [block.cross.keys_and_values(sources) for block in self.blocks]
+        blocks: Any = self.blocks
+        seen = [block.cross.keys_and_values(sources) for block in blocks]
         return DecoderState(0, [None] * len(seen), seen, fused.mask)
 
     def _step(self, last: Tensor, state: Any) -> tuple[Tensor, DecoderState]:
@@ -171,7 +172,7 @@ class DecoderBlock(nn.Module):
     def forward(
         self, values: Tensor, before: KeysAndValues | None, sources: KeysAndValues, mask: Tensor
     ) -> tuple[Tensor, KeysAndValues]:
-        """New tokens `(N, L, D)` after those whose keys and values are `before` → `(N, L, D)`, and all keys."""
+        """New tokens `(N, L, D)`, and keys and values of those before → `(N, L, D)`, and those of all."""
         own = self.own_norm(values)
         keys, contents = self.own.keys_and_values(own)
         if before is not None:
@@ -215,4 +216,5 @@ class Attention(nn.Module):
         return result
 
     def _split(self, values: Tensor) -> Tensor:
-        return values.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        rows, length, width = values.shape
+        return values.view(rows, length, self.heads, width // self.heads).transpose(1, 2)

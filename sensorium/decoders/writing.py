@@ -1,4 +1,4 @@
-"""Token after token: greedy, by beams, or drawn; the same for every decoder that writes from left to right."""
+"""Token after token: greedy, by beams, or drawn; for every decoder that writes from left to right."""
 
 from __future__ import annotations
 

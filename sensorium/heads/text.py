@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, SerializeAsAny, field_validator
 from torch import Tensor
 from torch.nn import functional
@@ -14,6 +13,7 @@ from sensorium.batch import Fused, Raw
 from sensorium.data.column import Array, Cells, Column
 from sensorium.decoders import DECODERS
 from sensorium.decoders.decoder import DecoderConfig
+from sensorium.decoders.transformer import TransformerDecoderConfig
 from sensorium.decoders.writing import WritingConfig
 from sensorium.heads.head import Head, HeadConfig, MetricsOfRows
 from sensorium.heads.text_metrics import GOALS, Counts, counts_of, text_metrics
@@ -26,7 +26,7 @@ class TextHeadConfig(HeadConfig):
 
     type: Literal["text"] = Field("text", description="type of output")
     decoder: SerializeAsAny[DecoderConfig] = Field(
-        default_factory=lambda: DECODERS["transformer"].Config(), description="what writes the text"
+        TransformerDecoderConfig(), description="what writes the text: its kind, and what that kind takes"
     )
     writing: WritingConfig = Field(WritingConfig(), description="how it is written, once it has been learned")
     metric: Metric = Field("chrf", description="by which epochs and models are compared")

@@ -32,7 +32,7 @@ class Counts(NamedTuple):
     Attributes:
         exact: `(N,)` bool, whether the text is the wanted one, blanks aside.
         chrf: `(N,)` float64, from 0 to 100.
-        bleu: `(N, 2 · 4 + 2)` int64: right and written n-grams of one to four words, words written and wanted.
+        bleu: `(N, 10)` int64: right n-grams of one to four words, written ones, and words written and wanted.
         words, characters: `(N, 2)` int64: errors, and how many are wanted.
     """
 
@@ -59,9 +59,7 @@ def counts_of(said: Sequence[str], truth: Sequence[str]) -> Counts:
         np.array([chrf.sentence_score(one, [other]).score for one, other in pairs], np.float64),
         _table([_bleu_counts(bleu, one, other) for one, other in pairs], 2 * _ORDERS + 2),
         _table([_errors(one.split(), other.split()) for one, other in plain], 2),
-        _table(
-            [_errors(list(one.replace(" ", "")), list(other.replace(" ", ""))) for one, other in plain], 2
-        ),
+        _table([_errors(_letters(one), _letters(other)) for one, other in plain], 2),
     )
 
 
@@ -113,6 +111,10 @@ def _errors(said: list[str], truth: list[str]) -> list[int]:
     # jiwer takes words apart at spaces: characters are handed over as words, none of which holds a space.
     found = require("jiwer", "text").process_words(" ".join(truth), " ".join(said))
     return [found.substitutions + found.deletions + found.insertions, len(truth)]
+
+
+def _letters(text: str) -> list[str]:
+    return list(text.replace(" ", ""))
 
 
 def _rate(errors: npt.NDArray[np.int64]) -> float:
