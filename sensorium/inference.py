@@ -207,13 +207,13 @@ def _join(parts: list[Collected]) -> Collected:
     return Collected(
         rows=np.concatenate([part.rows for part in parts]),
         predicted={
-            name: {key: _stack([part.predicted[name][key] for part in parts]) for key in arrays}
+            name: {key: stack_rows([part.predicted[name][key] for part in parts]) for key in arrays}
             for name, arrays in first.predicted.items()
         },
         targets={
             name: Cells(
-                _stack([part.targets[name].values for part in parts]),
-                _stack([part.targets[name].mask for part in parts]),
+                stack_rows([part.targets[name].values for part in parts]),
+                stack_rows([part.targets[name].mask for part in parts]),
             )
             for name in first.targets
         },
@@ -222,7 +222,7 @@ def _join(parts: list[Collected]) -> Collected:
     )
 
 
-def _stack(arrays: list[Array]) -> Array:
+def stack_rows(arrays: list[Array]) -> Array:
     """Joins along rows; sequences of different length are padded with zeros to the longest."""
     longest = max(array.shape[1] for array in arrays) if arrays[0].ndim > 1 else 0
     if arrays[0].ndim > 1 and any(array.shape[1] != longest for array in arrays):

@@ -260,7 +260,18 @@ def _output(part: Any, place: str) -> Any:
 
     fields = _with_type(part, "type", place, HEADS)
     fields["type"] = _choose(fields["type"], HEADS, f"{place}.type")
+    if fields["type"] == "text":
+        fields["decoder"] = _decoder(fields.get("decoder"), f"{place}.decoder")
     return _check(HEADS[fields["type"]].Config, fields, place)
+
+
+def _decoder(part: Any, place: str) -> Any:
+    """What writes an output of text."""
+    from sensorium.decoders import DECODERS
+
+    fields = _with_type(part or next(iter(DECODERS)), "kind", place, DECODERS)
+    fields["kind"] = _choose(fields.get("kind", next(iter(DECODERS))), DECODERS, f"{place}.kind")
+    return _check(DECODERS[fields["kind"]].Config, fields, place)
 
 
 def _fusion(part: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import permutations
@@ -13,6 +14,7 @@ from sensorium.data.column import Cells
 from sensorium.evaluation.metrics import Interval
 from sensorium.heads.metrics import categories_metrics, category_metrics, number_metrics
 from sensorium.heads.retrieval import chance, joined
+from sensorium.heads.text_metrics import counts_of, text_metrics
 
 Verdict = Literal["better", "unclear", "worse", "unknown"]
 
@@ -91,10 +93,21 @@ def _chance(column: Any, config: Any, target: Cells) -> Baseline:
     return Baseline("ordering the items by chance", joined(apart))
 
 
+def _frequent_text(column: Any, config: Any, target: Cells) -> Baseline:
+    truth = [column.text(ids[mask]) for ids, mask in zip(target.values, target.mask, strict=True)]
+    if not truth:
+        return Baseline("answering nothing", text_metrics(counts_of([], []), np.arange(0)))
+    text = Counter(truth).most_common(1)[0][0]
+    shown = text if len(text) <= 40 else text[:39] + "…"
+    metrics = text_metrics(counts_of([text] * len(truth), truth), np.arange(len(truth)))
+    return Baseline(f"answering “{shown}”, the most frequent text of these very rows,", metrics)
+
+
 BASELINES: dict[str, Callable[[Any, Any, Cells], Baseline]] = {
     "category": _class_shares,
     "categories": _label_shares,
     "number": _middle,
     "similarity": _chance,
+    "text": _frequent_text,
 }
 """By type of output: fitted target column, the head's configuration, target cells of the rows that count."""

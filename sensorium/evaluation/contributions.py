@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from sensorium.evaluation.baseline import Verdict, verdict
-from sensorium.evaluation.inputs import SubsetPredictions, main_value
+from sensorium.evaluation.inputs import SubsetPredictions, main_values
 from sensorium.evaluation.metrics import Interval, bootstrap
 from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import limits, metric_name, no_interval, value
@@ -83,11 +83,13 @@ def contributions(head: Head, output: str, predictions: SubsetPredictions) -> Ou
     sign = 1.0 if head.metric_goal == "max" else -1.0
     every = len(predictions.predicted) == 2 ** len(inputs)
 
+    value_of = {
+        frozenset(present): main_values(head, own[output], target)
+        for present, own in predictions.predicted.items()
+    }
+
     def added(rows: Rows) -> dict[str, float]:
-        values = {
-            frozenset(present): sign * main_value(head, own[output], target, rows)
-            for present, own in predictions.predicted.items()
-        }
+        values = {present: sign * value(rows) for present, value in value_of.items()}
         whole = frozenset(inputs)
         found = {"together": values[whole] - values[frozenset()]}
         found |= {f"left out {name}": values[whole] - values[whole - {name}] for name in inputs}

@@ -19,7 +19,7 @@ FEWEST_RESAMPLES = 100
 NUMBERS = 200_000_000
 """Predicted numbers (rows times classes times resamples) that `score` may look at."""
 
-PROPORTIONS = frozenset({"accuracy", "subset_accuracy", "coverage"})
+PROPORTIONS = frozenset({"accuracy", "subset_accuracy", "coverage", "exact_match"})
 """Metrics that are the share of rows with some property."""
 FOUND = ("recall_at_10", "recall_at_1", "recall_at_5", "mrr", "ndcg_at_10")
 """Metrics of a similarity, over all directions; each also stands for one, as `<metric>_<direction>`."""

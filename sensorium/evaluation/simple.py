@@ -12,14 +12,14 @@ from sensorium.data.column import Array, Cells
 from sensorium.data.loader import Loader, Rows, plan_batches
 from sensorium.evaluation.baseline import Verdict, verdict
 from sensorium.evaluation.features import simple_features
-from sensorium.evaluation.inputs import main_value
+from sensorium.evaluation.inputs import main_values
 from sensorium.evaluation.metrics import SHARES, Interval, affordable_resamples, bootstrap
 from sensorium.evaluation.simple_models import ANSWERS, SIMPLE_MODELS, Design, SimpleModel, designs
 from sensorium.evaluation.study import Study, Subject
 from sensorium.evaluation.words import limits, metric_name, no_interval, value
 from sensorium.heads.head import Head
 from sensorium.heads.head import Rows as DrawnRows
-from sensorium.inference import sample
+from sensorium.inference import sample, stack_rows
 
 MOST_ROWS = {"video": 1_000, "audio": 3_000, "image": 10_000, "text": 10_000}
 """Training rows at most, by the slowest type of input; of more rows, a fixed sample is taken."""
@@ -139,9 +139,7 @@ def _classes(subject: Subject, name: str) -> int:
 def _targets(loader: Loader, name: str, rows: Rows) -> Cells:
     alone = Loader(loader.table, {}, {name: loader.targets[name]}, loader.media)
     parts = [decoded.targets[name] for decoded in alone.batches(plan_batches(rows, 1_000))]
-    return Cells(
-        np.concatenate([part.values for part in parts]), np.concatenate([part.mask for part in parts])
-    )
+    return Cells(stack_rows([part.values for part in parts]), stack_rows([part.mask for part in parts]))
 
 
 def _output(subject: Subject, name: str, fitted: Design, target: Cells, measured: Design) -> SimpleOutput:
@@ -177,6 +175,8 @@ def _as_head_predicts(kind: str, head: Any, answers: Array) -> dict[str, Array]:
     if kind == "number":
         quantiles = np.repeat(answers[:, None], len(head.names), axis=1)  # a head's metrics want some
         return {"values": answers, "quantiles": quantiles}
+    if kind == "text":
+        return {"ids": answers[:, :, None], "scores": np.zeros((len(answers), 1), dtype=np.float32)}
     return {"probabilities": answers}
 
 
@@ -188,10 +188,11 @@ def compare(
     The bootstrap is paired: both are scored on the same resamples of the rows.
     """
     sign = 1.0 if head.metric_goal == "max" else -1.0
+    simple_of, own_of = (main_values(head, predicted, target) for predicted in (simple, own))
 
     def metrics_of(rows: DrawnRows) -> dict[str, float]:
-        value = main_value(head, simple, target, rows)
-        return {head.metric: value, "difference": sign * (main_value(head, own, target, rows) - value)}
+        value = simple_of(rows)
+        return {head.metric: value, "difference": sign * (own_of(rows) - value)}
 
     rows = np.flatnonzero(head.scored(target))
     found = bootstrap(metrics_of, rows, affordable_resamples(own, len(rows)))

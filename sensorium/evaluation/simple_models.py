@@ -128,6 +128,12 @@ _CLASSIFIERS = {
     "logistic regression": SimpleModel(_logistic_regression, "wide"),
     "gradient boosting": SimpleModel(_boosted_classes, "narrow"),
 }
+
+
+def _nearest(trees: int) -> Any:
+    return require("sklearn.neighbors", "train").NearestNeighbors(n_neighbors=1, metric="cosine")
+
+
 SIMPLE_MODELS: dict[str, dict[str, SimpleModel]] = {
     "category": _CLASSIFIERS,
     "categories": _CLASSIFIERS,
@@ -135,6 +141,7 @@ SIMPLE_MODELS: dict[str, dict[str, SimpleModel]] = {
         "ridge regression": SimpleModel(_ridge, "wide"),
         "gradient boosting": SimpleModel(_boosted_numbers, "narrow"),
     },
+    "text": {"nearest training row": SimpleModel(_nearest, "wide")},
 }
 """Type of output → name → model, with scikit-learn's defaults but for what bounds its time."""
 
@@ -143,7 +150,8 @@ class Answers(NamedTuple):
     """What a simple model says of the measured rows.
 
     Attributes:
-        predicted: `(N, C)` probabilities, or `(N,)` numbers in the scale of the target's column.
+        predicted: `(N, C)` probabilities, or `(N,)` numbers in the scale of the target's column, or `(N, L)`
+            tokens of a text, padded with 0.
         converged: False where an optimiser stopped at `MOST_STEPS`.
     """
 
@@ -195,10 +203,18 @@ def answer_number(model: SimpleModel, training: Any, target: Cells, measured: An
     return Answers(np.asarray(fitted.predict(measured)).reshape(-1), converged)
 
 
+def answer_text(model: SimpleModel, training: Any, target: Cells, measured: Any, column: Any) -> Answers:
+    """The tokens of the training row whose features are nearest by cosine; see `answer_category`."""
+    rows = np.flatnonzero(target.mask.any(axis=1))
+    found = model.new(1).fit(training[rows]).kneighbors(measured, return_distance=False)[:, 0]
+    return Answers(np.where(target.mask, target.values, 0)[rows[found]], True)
+
+
 ANSWERS: dict[str, Callable[[SimpleModel, Any, Cells, Any, Any], Answers]] = {
     "category": answer_category,
     "categories": answer_categories,
     "number": answer_number,
+    "text": answer_text,
 }
 """By type of output."""
 

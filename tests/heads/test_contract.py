@@ -14,9 +14,8 @@ from sensorium.heads import HEADS
 from sensorium.heads.head import Head
 from tests.heads.prototypes.boxes import BoxesHead
 from tests.heads.prototypes.speech import SpeechHead
-from tests.heads.prototypes.text import TextHead
 
-ALL = HEADS | {"text": TextHead, "boxes": BoxesHead, "speech": SpeechHead}
+ALL = HEADS | {"boxes": BoxesHead, "speech": SpeechHead}
 ROWS, LENGTH, DIM, WIDTH = 6, 20, 10, 12
 MISSING = [2, 5]
 
@@ -27,6 +26,8 @@ TEXTS = ["12", "3", "4444", "123", "1", "21"]
 BOXES = [[[0.1, 0.1, 0.6, 0.7]], [], [], [[0, 0, 0.5, 0.5], [0.4, 0.4, 1, 1]], [[0.2, 0.3, 0.9, 0.9]], []]
 SOUNDS = [np.full((frames, 3), frames / 8, dtype=np.float32) for frames in (2, 5, 1, 8, 3, 4)]
 CONTENTS = [(b"1", b"a"), (b"2", b"b"), (b"3", b"c"), (b"4", b"a"), (b"5", b"e"), (b"6", b"f")]
+
+SMALL = {"kind": "transformer", "tokenizer": "character", "width": 8, "heads": 2, "depth": 1}
 
 CASES: list[tuple[str, dict[str, Any], list[Any]]] = [
     ("category", {}, LABELS),
@@ -47,7 +48,21 @@ CASES: list[tuple[str, dict[str, Any], list[Any]]] = [
         CONTENTS,
     ),
     ("similarity", {"between": ["other", "input"], "loss": "siglip"}, CONTENTS),
-    ("text", {"length": 5, "states": 8}, TEXTS),
+    ("text", {"decoder": SMALL, "writing": {"length": 5}}, TEXTS),
+    (
+        "text",
+        {"decoder": SMALL | {"depth": 2, "label_smoothing": 0.1}, "writing": {"length": 3, "beams": 2}},
+        TEXTS,
+    ),
+    (
+        "text",
+        {
+            "decoder": SMALL,
+            "writing": {"length": 4, "temperature": 1.0, "best": 2},
+            "metric": "word_error_rate",
+        },
+        TEXTS,
+    ),
     ("boxes", {"input": "input"}, BOXES),
     ("speech", {"frames": 10, "states": 8}, SOUNDS),
 ]
