@@ -68,9 +68,7 @@ def describe(weights: str, base: Path) -> Entry:
     """
     place = locate(weights, base)
     if place is None and weights not in PACKAGED:
-        near = nearest(weights)
-        where = f"not here; did you mean {near}?" if near else "not here"
-        return Entry(weights, where, None, None, "", "unknown", is_here=False)
+        return Entry(weights, _nowhere(weights), None, None, "", "unknown", is_here=False)
     if place is None or place.source == "package":
         return _of_package(weights, PACKAGED[weights])
     read_description(place.folder / "config.json", weights)
@@ -97,6 +95,13 @@ def ask_hub(entry: Entry) -> Entry:
         why = str(error).removeprefix(f"{entry.id}: ").removeprefix(f"{entry.id} is not here, and ")
         return entry._replace(where=f"not here: {why.partition(';')[0]}")
     return entry._replace(where="hub", size=offer.size, licence=offer.licence)
+
+
+def _nowhere(weights: str) -> str:
+    if weights.startswith(".") or not is_id(weights):
+        return "not here: no such folder"
+    near = nearest(weights)
+    return f"not here; did you mean {near}?" if near else "not here"
 
 
 def _of_package(name: str, packaged: Packaged) -> Entry:

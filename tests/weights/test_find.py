@@ -276,13 +276,23 @@ def test_what_is_here_is_listed(cache: Path) -> None:
     assert "me/half" not in listed
 
 
-def test_a_table_of_what_a_recipe_needs(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_table_of_what_a_recipe_needs(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
     make_folder(here)
     named("mine", FILES)(here)
     listed("recipe.yaml")
     head, line = capsys.readouterr().out.splitlines()
     assert head.split() == ["id", "where", "size", "parameters", "dtype", "licence"]
     assert line.split() == ["mine", "folder", "0.0", "MB", "0.0", "M", "float32", "unknown"]
+    for weights, where in (
+        ("./nowhere", "not here: no such folder"),
+        ("all-minilm-l6-v3", f"not here; did you mean {MINILM}?"),
+    ):
+        named(weights)(here)
+        listed("recipe.yaml")
+        assert where in capsys.readouterr().out
     named("nobody/nothing")(here)
     listed("recipe.yaml")
     assert capsys.readouterr().out.splitlines()[1].split() == ["nobody/nothing", "not", "here", "unknown"]
