@@ -80,15 +80,14 @@ def measured(index: Any, kinds: list[Vectors], rows: Vectors, total: int) -> Qua
 
 def _measured_with_filters(nearest: Nearest, kinds: list[Vectors], rows: Vectors, total: int) -> Quality:
     """Each side with half of the queries, on whichever side these are themselves."""
-    every, start = (
-        len(rows.positions),
-        math.ceil(len(nearest) * nearest.quality.probes / nearest.quality.cells),
-    )
-    nearest.quality = nearest.quality._replace(matching=start)
+    every = len(rows.positions)
+    without = math.ceil(every * nearest.quality.probes / nearest.quality.cells)
+    nearest.quality = nearest.quality._replace(matching=without)
     questions = [
         _question(kind.only(slice(place, None, 2)), rows, side)
         for place, side in enumerate(_sides(rows, total))
         for kind in kinds
+        if len(kind.positions) > place
     ]
     while not _surely(shares := _shares(nearest, questions, rows)) and nearest.quality.matching < every:
         more = math.ceil(_MORE_MATCHING * nearest.quality.matching)
