@@ -16,6 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from sensorium.config import Config
 from sensorium.data import COLUMNS
+from sensorium.decoders import DECODERS
 from sensorium.encoders import ENCODERS
 from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
@@ -36,6 +37,7 @@ class Words(NamedTuple):
     data: str
     inputs: str
     encoder: str
+    decoder: str
     fusion: str
     outputs: str
     training: str
@@ -81,6 +83,7 @@ and `version: 1`, its grammar. The field may be left out; a recipe of a newer ve
     data="## data",
     inputs="## inputs",
     encoder="encoder for",
+    decoder="decoder",
     fusion="## fusion",
     outputs="## outputs",
     training="## training",
@@ -129,6 +132,7 @@ training: {epochs: 20, batch_size: 32}
     data="## data：数据",
     inputs="## inputs：输入",
     encoder="编码器，用于",
+    decoder="解码器",
     fusion="## fusion：融合",
     outputs="## outputs：输出",
     training="## training：训练",
@@ -156,7 +160,7 @@ def _page(words: Words) -> str:
     blocks += [words.data, *_with_parts(DataConfig, words)]
     blocks += [words.inputs, *_inputs(words)]
     blocks += [words.fusion, *_choices(FUSIONS, "fusion", words)]
-    blocks += [words.outputs, *_choices(HEADS, "output", words)]
+    blocks += [words.outputs, *_choices(HEADS, "output", words), *_decoders(words)]
     blocks += [words.training, *_with_parts(TrainingConfig, words)]
     return "\n\n".join(blocks) + "\n"
 
@@ -184,6 +188,17 @@ def _choices(table: Mapping[str, Any], what: str, words: Words) -> Iterator[str]
         yield f"### {field}: {name}{default}"
         yield from _about(choice)
         yield from _table(choice.Config, words)
+
+
+def _decoders(words: Words) -> Iterator[str]:
+    """What writes a text, kind by kind, and how it is written."""
+    for position, (name, decoder) in enumerate(DECODERS.items()):
+        yield f"#### {words.decoder}: {name}{'' if position else words.default}"
+        yield from _about(decoder)
+        yield from _table(decoder.Config, words)
+    configs = [*(head.Config for head in HEADS.values()), *(one.Config for one in DECODERS.values())]
+    for part in dict.fromkeys(part for config in configs for part in _parts(config)):
+        yield from _section(part, words)
 
 
 def _with_parts(config: type[Config], words: Words) -> Iterator[str]:

@@ -20,7 +20,7 @@ ROOT = Path(sensorium.__file__).parent
 STAGES = [
     {"errors", "config", "folders", "ticks"},
     {"batch", "layers", "frozen", "undrawn", "weights", "data"},
-    {"encoders", "fusion", "heads"},
+    {"encoders", "fusion", "decoders", "heads"},
     {
         "yaml_file",
         "sections",
@@ -52,12 +52,13 @@ STAGES = [
 """A part imports from its own stage and from those before it."""
 
 WITHIN_THEIR_STAGE = {
+    "heads": {"decoders"},
     "recipe": {"sections", "yaml_file"},
     "model": {"recipe", "yaml_file"},
     "prepare": {"sections", "recipe", "model"},
     "encoded": {"model"},
     "inference": {"model", "encoded"},
-    "features": {"model"},
+    "features": {"recipe", "model"},
     "vectors": {"model", "inference"},
     "calibration": {"model", "inference"},
     "ladder": {"predict", "evaluation"},

@@ -99,5 +99,6 @@ def _importing() -> Iterator[None]:
     try:
         yield
     finally:
-        gc.freeze()
+        if not gc.get_freeze_count():  # once a process: what is frozen, rubbish too, stays to its end
+            gc.freeze()
         gc.enable()
