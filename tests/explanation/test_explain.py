@@ -82,7 +82,8 @@ def test_where_no_gradient_passes_occlusion_stands_in():
         "outputs": {"label": "category"},
     }
     explanation = predictor_of(recipe, ROWS).explain(ROWS, [1], method="integrated_gradients")
-    assert explanation.rows[0].inputs["tags"].method == "occlusion"
+    own = explanation.rows[0].inputs["tags"]
+    assert (own.method, own.reason) == ("occlusion", "its encoder lets no gradient through")
 
 
 def test_outputs_of_every_type():
