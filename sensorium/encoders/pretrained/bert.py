@@ -20,8 +20,8 @@ _ARCHITECTURES = {"bert", "roberta", "xlm-roberta"}
 class QuickLayer(nn.Module):
     """A layer of BERT (Devlin et al. 2019, arXiv 1810.04805) without dropout, under the same names.
 
-    The bias, gelu and the sum with what went in are part of the products, see `PackedLinear`. With texts of
-    20 words, MiniLM is a fifth faster than with transformers' own layers.
+    Gelu and the sum with what went in are part of the products, see `PackedLinear`. With texts of 20 words
+    MiniLM took 5 to 7 % less time in a batch of 46 than with the layers of transformers, both packed.
 
     Args:
         layer: of transformers, an encoder's, whose linear layers are packed and whose activation is gelu.

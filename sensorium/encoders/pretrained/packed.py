@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn, ops
 from torch.nn import functional
 
-_product = ops.mkldnn._linear_pointwise
-
 
 class PackedLinear(nn.Module):
     """x · Wᵀ + b in bfloat16 on a CPU: for MiniLM a tenth faster than `nn.Linear`, under the same names.
@@ -28,21 +26,23 @@ class PackedLinear(nn.Module):
         """`(..., in)` bfloat16 → `(..., out)` bfloat16."""
         if _needs_torch(values):
             return functional.linear(values, self.weight, self.bias)
-        result: Tensor = _product(values, self._laid_out(), self.bias, "none", [], "")
+        result: Tensor = ops.mkldnn._linear_pointwise(values, self._laid_out(), self.bias, "none", [], "")
         return result
 
     def gelu(self, values: Tensor) -> Tensor:
         """The same and gelu of it, in one pass."""
         if _needs_torch(values):
             return functional.gelu(functional.linear(values, self.weight, self.bias))
-        result: Tensor = _product(values, self._laid_out(), self.bias, "gelu", [], "none")
+        result: Tensor = ops.mkldnn._linear_pointwise(values, self._laid_out(), self.bias, "gelu", [], "none")
         return result
 
     def plus(self, values: Tensor, other: Tensor) -> Tensor:
         """The same and the sum with `other`, `(..., out)` bfloat16, in one pass."""
         if _needs_torch(values) or _needs_torch(other):
             return functional.linear(values, self.weight, self.bias) + other
-        result: Tensor = _product.binary(values, other, self._laid_out(), self.bias, "add")
+        result: Tensor = ops.mkldnn._linear_pointwise.binary(
+            values, other, self._laid_out(), self.bias, "add"
+        )
         return result
 
     def _laid_out(self) -> Tensor:
