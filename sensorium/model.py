@@ -16,7 +16,9 @@ from torch import Tensor, nn
 import sensorium
 from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
+from sensorium.data.causal_text import CausalTextColumn
 from sensorium.data.column import Column
+from sensorium.decoders.decoder import Decoder
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import with_features
@@ -131,6 +133,11 @@ class Model(nn.Module):
     def head(self, name: str) -> Any:
         """The head of an output."""
         return self.heads[module_name(name)]
+
+    def decoders(self) -> dict[str, Decoder]:
+        """Output name → what writes it, of the outputs that are texts."""
+        heads = {name: self.head(name) for name in self.outputs}
+        return {name: head.decoder for name, head in heads.items() if hasattr(head, "decoder")}
 
     def encode(self, name: str, raw: Raw, present: Tensor) -> Tokens:
         """Encodes the rows that have the input, and puts the absent token where it is missing.
@@ -309,10 +316,16 @@ def _refuse_newer(about: Any, folder: Path) -> None:
 def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
     """Unfitted columns of a recipe: for its inputs and for the targets of its outputs."""
     columns = {name: _new_column(name, part, recipe.folder) for name, part in recipe.inputs.items()}
-    targets: dict[str, Column] = {
-        name: HEADS[config.type].target(config) for name, config in recipe.outputs.items()
-    }
+    targets = {name: _target(config, recipe.folder) for name, config in recipe.outputs.items()}
     return columns, targets
+
+
+def _target(config: Any, folder: Path) -> Column:
+    """The column of an output; that of a pretrained decoder looks for a folder of weights beside the recipe."""
+    column: Column = HEADS[config.type].target(config)
+    if isinstance(column, CausalTextColumn):
+        column.base = folder
+    return column
 
 
 def _new_encoder(name: str, part: Input, column: Column) -> nn.Module:

@@ -16,8 +16,10 @@ _MEGABYTE = 2**20
 
 
 def needed_weights(recipe: Recipe) -> dict[str, str]:
-    """Input name → the weights that its encoder starts from; inputs that start from scratch are left out."""
+    """Input, or `outputs.` and output → the weights that it starts from; what starts from scratch is left out."""
     named = {name: getattr(part.encoder, "weights", None) for name, part in recipe.inputs.items()}
+    decoders = {name: getattr(part, "decoder", None) for name, part in recipe.outputs.items()}
+    named |= {f"outputs.{name}": getattr(part, "weights", None) for name, part in decoders.items()}
     return {name: weights for name, weights in named.items() if weights is not None}
 
 
@@ -49,7 +51,7 @@ def check_weights(recipe: Recipe, say: Say) -> None:
     fetch_needed(recipe, say)
     entries = describe_needed(recipe)
     if not entries:
-        say("ok    weights: every encoder starts from scratch; nothing is fetched")
+        say("ok    weights: every part starts from scratch; nothing is fetched")
     for entry in entries:
         users = ", ".join(name for name, weights in needed_weights(recipe).items() if weights == entry.id)
         where, size, parameters, dtype, licence = _words(entry)

@@ -12,6 +12,7 @@ import torch
 
 from sensorium.batch import Raw, to_device
 from sensorium.data.cache import Cache
+from sensorium.data.causal_text import CausalTextColumn
 from sensorium.data.column import Column
 from sensorium.data.duplicates import DuplicateReport, duplicates
 from sensorium.data.loader import BoundColumn, Loader, Rows, fit_columns, plan_batches
@@ -56,16 +57,25 @@ class Prepared:
         for name, part in self.recipe.inputs.items():
             if isinstance(part.encoder, PretrainedConfig) and not part.encoder.frozen:
                 self._begin_tuning(name, model.encoder(name), part.encoder)
+        for name, decoder in model.decoders().items():
+            try:
+                decoder.begin_tuning()
+            except RecipeError as error:
+                raise RecipeError(f"outputs.{name}.decoder.{error}") from None
         return model
 
     def weights(self) -> dict[str, str]:
-        """Input → name and, where it is known, digest of the checkpoint that its encoder was made from."""
+        """Input, or `outputs.` and output → name and, where known, digest of the checkpoint it was made from."""
         found = {}
         for name, part in self.recipe.inputs.items():
             if isinstance(part.encoder, PretrainedConfig):
                 column: Any = self.loader.inputs[name].column
                 checkpoint = column.checkpoint
                 found[name] = f"{checkpoint.name} {getattr(checkpoint, 'digest', '')}".strip()
+        for name, bound in self.loader.targets.items():
+            if isinstance(bound.column, CausalTextColumn):
+                checkpoint = bound.column.checkpoint
+                found[f"outputs.{name}"] = f"{checkpoint.name} {checkpoint.digest}"
         return found
 
     def example(self, name: str, most: int) -> Raw | None:

@@ -167,6 +167,8 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     _refuse_leaks(inputs, outputs)
     for key, part in outputs.items():
         _refuse_unknown_inputs(part.compared, inputs, f"outputs.{key}.between")
+        if part.type == "text":
+            _refuse_unknown_inputs(part.decoder.named_inputs, inputs, f"outputs.{key}.decoder.prompt")
     data = _check(DataConfig, data, "data")
     _refuse_taken_keys(data.key, outputs)
     return Recipe(

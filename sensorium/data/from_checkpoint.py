@@ -18,12 +18,12 @@ class FromCheckpoint:
 
     types: ClassVar[tuple[str, ...]]
     _weights: str
-    _base: Path
+    base: Path
 
     @cached_property
     def checkpoint(self) -> Checkpoint:
         """What the encoder is made of."""
-        return refuse_other_modality(find(self._weights, self._base), *self.types)
+        return refuse_other_modality(find(self._weights, self.base), *self.types)
 
     def state(self) -> dict[str, Any]:
         """What the checkpoint says, as JSON types, without its weights."""

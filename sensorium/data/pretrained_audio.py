@@ -36,7 +36,7 @@ class PretrainedAudioColumn(FromCheckpoint, AudioColumn):
         if config.loudness not in (None, AudioConfig().loudness):
             raise RecipeError("loudness: pretrained weights hear sounds as recorded; leave it out")
         super().__init__(config)
-        self._weights, self._base = weights, base
+        self._weights, self.base = weights, base
 
     @cached_property
     def config(self) -> AudioConfig:

@@ -38,7 +38,7 @@ class PretrainedImageColumn(FromCheckpoint, ImageColumn):
 
     def __init__(self, config: ImageConfig, weights: str, base: Path) -> None:
         super().__init__(config)
-        self._weights, self._base = weights, base
+        self._weights, self.base = weights, base
 
     @cached_property
     def fitting(self) -> Fitting:

@@ -48,7 +48,7 @@ class PretrainedTextColumn(FromCheckpoint, TextColumn):
             if getattr(config, name) != getattr(default, name):
                 raise RecipeError(f"{name}: pretrained weights come with their own tokenizer; leave it out")
         self.config = config
-        self._weights, self._base = weights, base
+        self._weights, self.base = weights, base
 
     @cached_property
     def prefix(self) -> str:
@@ -93,23 +93,33 @@ class PretrainedTextColumn(FromCheckpoint, TextColumn):
 
     @cached_property
     def _cutter(self) -> Tokenizer:
-        checkpoint = self.checkpoint
-        if not checkpoint.tokenizer:
-            raise WeightsError(f"{checkpoint.name}: tokenizer.json is missing, so text cannot be read")
-        try:
-            cutter = Tokenizer.from_str(checkpoint.tokenizer)
-        except Exception as error:
-            if type(error) is not Exception:  # the library raises the bare class, and nothing narrower
-                raise
-            raise WeightsError(
-                f"{checkpoint.name}: tokenizer.json is damaged ({error}); fetch the checkpoint again"
-            ) from None
-        cutter.no_padding()
-        cutter.enable_truncation(min(self.config.length, _longest(checkpoint.config)))
+        cutter = tokenizer_of(self.checkpoint)
+        cutter.enable_truncation(min(self.config.length, longest(self.checkpoint.config)))
         return cutter
 
 
-def _longest(config: dict[str, Any]) -> int:
+def tokenizer_of(checkpoint: Checkpoint) -> Tokenizer:
+    """The tokenizer of a checkpoint, which neither pads nor cuts a text short.
+
+    Raises:
+        WeightsError: when it is missing or damaged.
+    """
+    if not checkpoint.tokenizer:
+        raise WeightsError(f"{checkpoint.name}: tokenizer.json is missing, so text cannot be read")
+    try:
+        cutter = Tokenizer.from_str(checkpoint.tokenizer)
+    except Exception as error:
+        if type(error) is not Exception:  # the library raises the bare class, and nothing narrower
+            raise
+        raise WeightsError(
+            f"{checkpoint.name}: tokenizer.json is damaged ({error}); fetch the checkpoint again"
+        ) from None
+    cutter.no_padding()
+    cutter.no_truncation()
+    return cutter
+
+
+def longest(config: dict[str, Any]) -> int:
     """Tokens that an architecture has positions for."""
     most = int(config.get("max_position_embeddings") or 1_000_000)
     if config.get("model_type") in _POSITIONS_AFTER_PADDING:

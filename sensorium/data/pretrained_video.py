@@ -26,7 +26,7 @@ class PretrainedVideoColumn(FromCheckpoint, VideoColumn):
 
     def __init__(self, config: VideoConfig, weights: str, base: Path) -> None:
         super().__init__(config)
-        self._weights, self._base = weights, base
+        self._weights, self.base = weights, base
 
     @property
     def frames(self) -> int:

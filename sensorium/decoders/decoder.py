@@ -20,6 +20,11 @@ class DecoderConfig(Config):
 
     kind: str = Field(..., description="kind of decoder")
 
+    @property
+    def named_inputs(self) -> list[str]:
+        """The inputs that the configuration names."""
+        return []
+
 
 class TextTarget(Protocol):
     """What a decoder needs of its target's column, beside what every column does."""
@@ -46,6 +51,17 @@ class Decoder(nn.Module, ABC):
             config: of the decoder.
             column: of the table; None for the output's own name.
         """
+
+    def begin_tuning(self) -> None:
+        """Frees what the recipe tunes of pretrained weights; all that a decoder has learns, unless it says so here.
+
+        Raises:
+            RecipeError: when they cannot be tuned so.
+        """
+
+    def learning_rates(self, default: float) -> dict[nn.Parameter, float]:
+        """Tuned parameter of pretrained weights → its peak learning rate; the others learn at the default."""
+        return {}
 
     @abstractmethod
     def loss(self, fused: Fused, target: Raw) -> Tensor:

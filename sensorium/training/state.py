@@ -161,8 +161,9 @@ class TrainingState:
             )
         for name, before in saved.get("weights", {}).items():
             if self.weights.get(name) != before:
+                place = name if name.startswith("outputs.") else f"inputs.{name}"
                 raise SensoriumError(
-                    f"{path}: the pretrained weights of inputs.{name} have changed since this run was "
+                    f"{path}: the pretrained weights of {place} have changed since this run was "
                     "stopped; start over with --fresh"
                 )
         try:
@@ -194,6 +195,8 @@ def _rates_of_backbones(recipe: Recipe, model: Model) -> dict[nn.Parameter, floa
     for name, part in recipe.inputs.items():
         if isinstance(part.encoder, PretrainedConfig) and not part.encoder.frozen:
             rates |= learning_rates(model.encoder(name).backbone, part.encoder, default)
+    for decoder in model.decoders().values():
+        rates |= decoder.learning_rates(default)
     return rates
 
 

@@ -42,6 +42,8 @@ class Checkpoint:
         prompts: what may stand in front of a text (config_sentence_transformers.json); empty where nothing
             is said.
         files: the weights; empty where a saved model holds them.
+        chat_template: Jinja, which lays out the messages of a talk (chat_template.jinja); "" where there is
+            none.
         sha256: what `digest` was when a model was saved, which holds the weights itself; "" before.
     """
 
@@ -52,6 +54,7 @@ class Checkpoint:
     tokenizer: str = ""
     prompts: dict[str, Any] = field(default_factory=dict)
     files: tuple[Path, ...] = ()
+    chat_template: str = ""
     sha256: str = ""
 
     @cached_property
@@ -78,6 +81,7 @@ class Checkpoint:
             "pooling": self.pooling,
             "tokenizer": self.tokenizer,
             "prompts": self.prompts,
+            "chat_template": self.chat_template,
             "sha256": self.digest,
         }
 
@@ -112,6 +116,7 @@ def read_checkpoint(folder: Path, name: str) -> Checkpoint:
         tokenizer=read_tokenizer(folder / "tokenizer.json", name),
         prompts=_prompts(folder / "config_sentence_transformers.json", name),
         files=files,
+        chat_template=_chat_template(folder, name),
     )
 
 
@@ -129,6 +134,20 @@ def _prompts(path: Path, name: str) -> dict[str, Any]:
     """Of the file, the prompts and the name of the one that is used where none is asked for."""
     content = read_description(path, name, needed=False)
     return {key: content[key] for key in ("prompts", "default_prompt_name") if content.get(key)}
+
+
+def _chat_template(folder: Path, name: str) -> str:
+    """A file of its own, or a field of tokenizer_config.json: the template, or several with their names."""
+    path = folder / "chat_template.jinja"
+    try:
+        if path.exists():
+            return path.read_text(encoding="utf-8")
+    except (ValueError, OSError) as error:
+        raise WeightsError(f"{name}: {path} is damaged ({error}); fetch the checkpoint again") from None
+    said = read_description(folder / "tokenizer_config.json", name, needed=False).get("chat_template")
+    if isinstance(said, list):
+        said = {one.get("name"): one.get("template") for one in said if isinstance(one, dict)}.get("default")
+    return said if isinstance(said, str) else ""
 
 
 def weights_files(folder: Path, name: str) -> tuple[Path, ...]:

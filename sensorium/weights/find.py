@@ -17,7 +17,7 @@ from sensorium.weights.checkpoint import (
     weights_files,
 )
 from sensorium.weights.digest import file_digest
-from sensorium.weights.gguf_tokenizer import gguf_tokenizer
+from sensorium.weights.gguf_tokenizer import gguf_chat_template, gguf_tokenizer
 from sensorium.weights.hub import cache_folder, cached, fetch, is_id, is_offline, offline_by
 from sensorium.weights.packages import PACKAGED, Packaged
 
@@ -97,7 +97,14 @@ def _read_package(weights: str, packaged: Packaged, folder: Path) -> Checkpoint:
         return read_checkpoint(folder, weights)
     is_gguf = path.suffix == ".gguf"
     tokenizer = gguf_tokenizer(path) if is_gguf else read_tokenizer(folder / "tokenizer.json", weights)
-    return Checkpoint(weights, packaged.config, packaged.processor, tokenizer=tokenizer, files=(path,))
+    return Checkpoint(
+        weights,
+        packaged.config,
+        packaged.processor,
+        tokenizer=tokenizer,
+        files=(path,),
+        chat_template=gguf_chat_template(path) if is_gguf else "",
+    )
 
 
 def _is_whole(snapshot: Path) -> bool:

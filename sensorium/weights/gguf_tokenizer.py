@@ -1,7 +1,8 @@
-"""The tokenizer that a GGUF file holds, as the text of a tokenizer.json."""
+"""What a GGUF file says of text: its tokenizer, as the text of a tokenizer.json, and its chat template."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -21,13 +22,36 @@ def gguf_tokenizer(path: Path) -> str:
         WeightsError: when the file is damaged, or cuts text in another way.
         MissingPackage: without gguf.
     """
-    kept = default_folder() / "weights" / f"{file_digest(path)}.tokenizer.json"
+    return _kept(path, "tokenizer.json", lambda: _read(path).to_str())
+
+
+def gguf_chat_template(path: Path) -> str:
+    """The Jinja that lays out messages, "" where the file holds none; kept in the cache folder.
+
+    Raises:
+        WeightsError: when the file is damaged.
+        MissingPackage: without gguf.
+    """
+    return _kept(path, "chat_template.jinja", lambda: _read_chat_template(path))
+
+
+def _kept(path: Path, ending: str, read: Callable[[], str]) -> str:
+    kept = default_folder() / "weights" / f"{file_digest(path)}.{ending}"
     with suppress(OSError):
         return kept.read_text(encoding="utf-8")
-    text = _read(path).to_str()
+    text = read()
     with suppress(OSError):
         write_whole(kept, text)
     return text
+
+
+def _read_chat_template(path: Path) -> str:
+    gguf = require("gguf", "weights")
+    try:
+        field = gguf.GGUFReader(path).fields.get("tokenizer.chat_template")
+        return "" if field is None else str(field.contents())
+    except (ValueError, IndexError, KeyError, OSError) as error:
+        raise WeightsError(f"{path} is no GGUF file, or is cut short ({error})") from None
 
 
 def _read(path: Path) -> Tokenizer:

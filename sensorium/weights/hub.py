@@ -22,6 +22,7 @@ DESCRIPTIONS = (
     "video_preprocessor_config.json",
     "tokenizer.json",
     "tokenizer_config.json",
+    "chat_template.jinja",
     "special_tokens_map.json",
     "modules.json",
     "1_Pooling/config.json",

@@ -51,6 +51,31 @@ def load_backbone(checkpoint: Checkpoint, weights: Mapping[str, Tensor] | None =
     return backbone.eval().requires_grad_(False)
 
 
+def load_causal(checkpoint: Checkpoint) -> Any:
+    """The causal language model of a checkpoint with its output layer, float32, in evaluation mode.
+
+    Args:
+        checkpoint: what to build; without files (a saved model holds the weights) they are random.
+
+    Raises:
+        WeightsError: when the architecture is unknown or writes no text, or the weights are damaged or do not
+            fit.
+        MissingPackage: without transformers.
+    """
+    transformers = require("transformers", "weights")
+    config = _architecture(checkpoint, transformers)
+    if type(config) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise WeightsError(
+            f"{checkpoint.name}: no causal language model (model_type {config.model_type}); name one that writes, "
+            "such as HuggingFaceTB/SmolLM2-135M-Instruct"
+        )
+    if checkpoint.files:
+        model = _filled(transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], config, checkpoint, "")
+    else:
+        model = transformers.AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return model.eval().requires_grad_(False)
+
+
 def read_weights(checkpoint: Checkpoint) -> dict[str, Tensor]:
     """The weights of a checkpoint by the names of the hub, mapped from its files.
 
