@@ -16,6 +16,7 @@ import sensorium
 from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
 from sensorium.data.column import Column
+from sensorium.data.whisper_text import WhisperTextColumn
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.pretrained.frozen import with_features
 from sensorium.errors import RecipeError, SensoriumError
@@ -295,6 +296,9 @@ def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
     targets: dict[str, Column] = {
         name: HEADS[config.type].target(config) for name, config in recipe.outputs.items()
     }
+    for target in targets.values():
+        if isinstance(target, WhisperTextColumn):
+            target.base = recipe.folder
     return columns, targets
 
 

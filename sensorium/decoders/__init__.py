@@ -1,9 +1,13 @@
 """Decoders: fused rows → text, for outputs of `type: text`."""
 
+from sensorium.decoders.ctc import CTCDecoder
 from sensorium.decoders.decoder import Decoder
 from sensorium.decoders.transformer import TransformerDecoder
+from sensorium.decoders.whisper import WhisperDecoder
 
 DECODERS: dict[str, type[Decoder]] = {
     "transformer": TransformerDecoder,
+    "ctc": CTCDecoder,
+    "whisper": WhisperDecoder,
 }
 """Every kind of decoder that an output of text can name."""
