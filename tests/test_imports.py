@@ -45,7 +45,7 @@ STAGES = [
         "fitting",
         "ladder",
     },
-    {"comparison", "index", "classification"},
+    {"comparison", "index", "classification", "transcription"},
     {"cli"},
 ]
 """A part imports from its own stage and from those before it."""

@@ -1,6 +1,6 @@
 """Build tables of made speech: sentences of a small grammar, spoken by flite and espeak-ng.
 
-The speech is synthetic, and the sentences are made up by a grammar of about 140 words. No sentence stands on
+The speech is synthetic, and the sentences are made up by a grammar of about 130 words. No sentence stands on
 both sides of the split. `known.parquet` is spoken by eight voices, of which each speaks on both sides;
 `stranger.parquet` holds sentences of the test, spoken by voices that are nowhere else.
 
@@ -46,27 +46,21 @@ KNOWN = [
 ]
 STRANGERS = [Voice("flite", "kal16"), Voice("espeak-ng", "en-gb-x-gbclan+f5")]
 
-ADJECTIVES = (
-    "red green yellow heavy quiet young old tiny clever hungry wooden broken silver frozen gentle "
-    "lonely famous curious sleepy golden"
-).split()
-NOUNS = (
-    "bird horse teacher farmer window garden river mountain lantern kettle bridge captain doctor spider rabbit "
-    "violin basket feather engine pumpkin sailor dragon wizard pillow ladder camel tiger turtle baker painter"
-).split()
-VERBS = (
-    "follows carries watches paints finds hears pushes visits remembers catches washes covers draws "
-    "lifts repairs sells answers borrows chases forgets"
-).split()
-PLACES = (
-    "behind the house|under the table|near the station|in the forest|on the island|above the clouds|"
-    "beside the road|across the valley|inside the castle|at the market"
-).split("|")
-TIMES = "every morning|before lunch|at midnight|on sunday|in july|after school|all winter|once a year".split(
-    "|"
-)
-NUMBERS = "two three four five six seven eight nine ten eleven twelve twenty".split()
-QUESTIONS = "why|when|how often|since when".split("|")
+WORDS = {
+    "adjective": "red, green, yellow, heavy, quiet, young, old, tiny, clever, hungry, wooden, broken, "
+    "silver, frozen, gentle, lonely, famous, curious, sleepy, golden",
+    "noun": "bird, horse, teacher, farmer, window, garden, river, mountain, lantern, kettle, bridge, "
+    "captain, doctor, spider, rabbit, violin, basket, feather, engine, pumpkin, sailor, dragon, wizard, "
+    "pillow, ladder, camel, tiger, turtle, baker, painter",
+    "verb": "follows, carries, watches, paints, finds, hears, pushes, visits, remembers, catches, washes, "
+    "covers, draws, lifts, repairs, sells, answers, borrows, chases, forgets",
+    "place": "behind the house, under the table, near the station, in the forest, on the island, "
+    "above the clouds, beside the road, across the valley, inside the castle, at the market",
+    "time": "every morning, before lunch, at midnight, on sunday, in july, after school, all winter, "
+    "once a year",
+    "number": "two, three, four, five, six, seven, eight, nine, ten, eleven, twelve, twenty",
+    "question": "why, when, how often, since when",
+}
 
 SCHEMA = pa.schema([pa.field(name, pa.string(), nullable=False) for name in ("id", "text", "voice", "split")])
 SCHEMA = SCHEMA.append(pa.field("speech", pa.binary(), nullable=False))
@@ -76,21 +70,21 @@ def sentences() -> Iterator[str]:
     """Make sentences without end, the same ones every time; some come again."""
     random = np.random.default_rng(0)
 
-    def one_of(words: list[str]) -> str:
-        return words[int(random.integers(len(words)))]
+    choices = {kind: words.split(", ") for kind, words in WORDS.items()}
+
+    def one(kind: str) -> str:
+        return choices[kind][int(random.integers(len(choices[kind])))]
 
     while True:
-        subject = f"the {one_of(ADJECTIVES)} {one_of(NOUNS)}"
-        thing = f"the {one_of(NOUNS)}"
-        yield one_of(
-            [
-                f"{subject} {one_of(VERBS)} {thing} {one_of(PLACES)}",
-                f"{one_of(TIMES)} {subject} {one_of(VERBS)} {thing}",
-                f"{one_of(NUMBERS)} {one_of(ADJECTIVES)} {one_of(NOUNS)}s are {one_of(PLACES)}",
-                f"{one_of(QUESTIONS)} is {subject} {one_of(PLACES)}",
-                f"{thing} and {subject} are {one_of(PLACES)} {one_of(TIMES)}",
-            ]
-        )
+        subject, thing = f"the {one('adjective')} {one('noun')}", f"the {one('noun')}"
+        patterns = [
+            f"{subject} {one('verb')} {thing} {one('place')}",
+            f"{one('time')} {subject} {one('verb')} {thing}",
+            f"{one('number')} {one('adjective')} {one('noun')}s are {one('place')}",
+            f"{one('question')} is {subject} {one('place')}",
+            f"{thing} and {subject} are {one('place')} {one('time')}",
+        ]
+        yield patterns[int(random.integers(len(patterns)))]
 
 
 def distinct_sentences(count: int) -> list[str]:

@@ -6,7 +6,8 @@ the archives asterisk-core-sounds-en-*.tar.gz of downloads.asterisk.org. Nothing
 
 Kept is a prompt with a transcript of at least three words, in which nothing stands in brackets (sounds that
 are no speech), no digit and no symbol (how they are said is not written), and no number in words (Whisper
-writes digits). `split` puts four prompts on the side of training, so that a recipe has one.
+writes digits), of at most 30 seconds. `split` puts four prompts on the side of training, so that there
+is one.
 
 Run from the root of the repository: python -m examples.speech.prompts core-sounds-en.txt
 """
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import soundfile
 
 from examples import media
 
@@ -29,11 +31,13 @@ PACKAGE = "asterisk-core-sounds-en-wav"
 SOUNDS = Path("usr/share/asterisk/sounds/en_US_f_Allison")
 LEAST_WORDS = 3
 TRAINING_PROMPTS = 4
-NUMBERS = frozenset(
+NUMBERS = (
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
     "seventeen eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand "
-    "million billion".split()
+    "million billion"
 )
+LONGEST = 30.0
+"""Seconds that Whisper hears at once."""
 _NOT_SAID_AS_WRITTEN = re.compile(r"[\d\[\]<>#*@/&]|www")
 
 SCHEMA = pa.schema(
@@ -67,7 +71,16 @@ def read_transcripts(path: Path) -> dict[str, str]:
 def is_kept(text: str) -> bool:
     """Tell whether a transcript says what is heard, word for word."""
     words = re.findall(r"[a-z']+", text.lower())
-    return not _NOT_SAID_AS_WRITTEN.search(text) and len(words) >= LEAST_WORDS and not NUMBERS & set(words)
+    return (
+        not _NOT_SAID_AS_WRITTEN.search(text)
+        and len(words) >= LEAST_WORDS
+        and not set(NUMBERS.split()) & set(words)
+    )
+
+
+def is_heard(path: Path) -> bool:
+    """Tell whether there is a sound that Whisper hears to its end."""
+    return path.is_file() and soundfile.info(path).duration <= LONGEST
 
 
 def build_rows(sounds: Path, transcripts: dict[str, str]) -> list[dict[str, str | bytes]]:

@@ -130,7 +130,7 @@ class CTCDecoder(Decoder):
         return best_path(logs, mask, writing.length)
 
     def _frames(self, fused: Fused) -> tuple[Tensor, Tensor, Tensor]:
-        """Log probabilities `(B, T, V)` float32, the frames `(B, T)` and the rows `(B,)` that have the sound."""
+        """Log probabilities `(B, T, V)` float32, real frames `(B, T)`, and rows `(B,)` that have the sound."""
         tokens, mask, present = heard(fused, self.config.input)
         return self.output(self.dropout(tokens)).float().log_softmax(dim=-1), mask, present
 
@@ -192,15 +192,16 @@ class _Watch:
         lines = [self._too_few()] if self._fitting < self._rows else []
         if self._frames and self._blank > _COLLAPSED * self._frames:
             lines.append(
-                f"{self._blank / self._frames:.1%} of the frames were blank, so next to nothing is written: usual "
-                "in the first epochs; if it stays, train longer or with more rows, or raise training.optimizer.lr"
+                f"{self._blank / self._frames:.1%} of the frames were blank, so next to nothing is written: "
+                "usual in the first epochs; if it stays, train longer or with more rows, or raise "
+                "training.optimizer.lr"
             )
         self._frames = self._blank = self._rows = self._fitting = 0
         return lines
 
     def _too_few(self) -> str:
         return (
-            f"{self._rows - self._fitting} of {self._rows} rows have a text of more tokens than their sound has "
-            "frames, and teach nothing: raise the seconds of the input or fusion.max_tokens where they cut, "
-            "choose an encoder with more tokens a second, or tokenizer: bpe; or correct these rows"
+            f"{self._rows - self._fitting} of {self._rows} rows have a text of more tokens than their sound "
+            "has frames, and teach nothing: raise the seconds of the input or fusion.max_tokens where they "
+            "cut, choose an encoder with more tokens a second, or tokenizer: bpe; or correct these rows"
         )

@@ -20,7 +20,8 @@ from sensorium.decoders.losses import mean_of_rows, token_losses
 from sensorium.decoders.transformer import DecoderBlock, DecoderState, KeysAndValues
 from sensorium.decoders.writing import Ends, WritingConfig, Written, write
 from sensorium.encoders.pretrained.backbone import read_weights
-from sensorium.errors import RecipeError
+from sensorium.errors import RecipeError, WeightsError
+from sensorium.weights import Checkpoint
 
 
 class WhisperDecoderConfig(DecoderConfig):
@@ -42,8 +43,8 @@ class WhisperDecoderConfig(DecoderConfig):
 class WhisperDecoder(Decoder):
     """The decoder of Radford et al. 2022 (arXiv:2212.04356), as `TransformerDecoder` is built.
 
-    It looks at the fused tokens within the sound alone; the silence that Whisper's encoder hears after them
-    is no token.
+    It looks at everything that the encoder hears, also at the silence after a sound: without it, it does not
+    know where the sound ends, and says the same again and again.
 
     Args:
         config: see `WhisperDecoderConfig`.
@@ -72,8 +73,10 @@ class WhisperDecoder(Decoder):
         if width != own:
             raise RecipeError(
                 f"decoder.weights: {config.weights} reads tokens of width {own} as its encoder made them: "
-                f"write fusion: {{kind: plain, width: {own}}}, and the same weights for the input's encoder"
+                f"write fusion: {{kind: plain, width: {own}}}, and for the input's encoder "
+                f"{{kind: pretrained, weights: {config.weights}, pool: whole}}"
             )
+        self.moments = said["max_source_positions"]
         self.start = column.beginning
         self.ends = Ends(self.start[-1], column.end, (0, *range(column.end + 1, column.vocabulary_size)))
         self.tokens = nn.Embedding(column.vocabulary_size - 1, own)
@@ -81,8 +84,18 @@ class WhisperDecoder(Decoder):
         self.blocks = nn.ModuleList(DecoderBlock(own, heads, config.dropout) for _ in range(depth))
         self.norm = nn.LayerNorm(own)
         if column.checkpoint.files:  # else a saved model fills it
-            self.load_state_dict(decoder_weights(read_weights(column.checkpoint), depth))
+            self._fill(column.checkpoint, depth)
         self.requires_grad_(config.tune == "full")
+
+    def _fill(self, checkpoint: Checkpoint, depth: int) -> None:
+        try:
+            self.load_state_dict(decoder_weights(read_weights(checkpoint), depth))
+        except (KeyError, RuntimeError) as error:
+            line = str(error).splitlines()[0]
+            raise WeightsError(
+                f"{checkpoint.name}: the weights of its decoder do not fit config.json ({line}); fetch the "
+                "checkpoint again"
+            ) from None
 
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)` float32; target: `(B, L)` int64 ids of the column."""
@@ -117,7 +130,12 @@ class WhisperDecoder(Decoder):
         return Written(torch.where(present[:, None, None], written.ids, 0), written.scores)
 
     def _beginning(self, fused: Fused) -> DecoderState:
-        tokens, mask, _ = heard(fused, self.config.input)
+        tokens, mask, present = heard(fused, self.config.input)
+        if bool((mask.sum(dim=1) != self.moments)[present].any()):
+            raise RecipeError(
+                f"decoder: whisper wants all {self.moments} moments of its encoder: write pool: whole there, and "
+                "a fusion that keeps them"
+            )
         seen = [block.cross.keys_and_values(tokens) for block in self.blocks]
         return DecoderState(0, [None] * len(seen), seen, mask)
 
@@ -162,7 +180,10 @@ def decoder_weights(weights: Mapping[str, Tensor], depth: int) -> dict[str, Tens
             layers[f"{ours}.{attention}.output"] = f"{theirs}.{name}.out_proj"
             joined[f"{ours}.{attention}.sources"] = f"{theirs}.{name}"
     own |= {f"{a}.{kind}": f"{b}.{kind}" for a, b in layers.items() for kind in ("weight", "bias")}
-    part = {name.removeprefix("model.decoder."): tensor.float() for name, tensor in weights.items()}
+    part = {
+        name.removeprefix("model.").removeprefix("decoder."): tensor.float()
+        for name, tensor in weights.items()
+    }
     found = {name: part[theirs] for name, theirs in own.items()}
     for name, theirs in joined.items():
         found[f"{name}.weight"] = torch.cat(

@@ -18,7 +18,7 @@ class PlainConfig(FusionConfig):
 
 
 class Plain(nn.Module):
-    """Tokens of an input whose D is H pass unchanged; vector: the mean of the columns that a row has, `(B, H)`.
+    """Tokens of an input whose D is H pass unchanged; vector: the mean of a row's columns, `(B, H)`.
 
     A pretrained decoder, such as Whisper's, reads the tokens of its own encoder, and no others.
     """

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import torch
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from torch import Tensor
 from torch.nn import functional

@@ -92,7 +92,7 @@ def test_texts_without_enough_frames_are_counted_and_too_many_refused():
     assert len(lines) == 1
     assert lines[0].startswith("1 of 3 rows have a text of more tokens than their sound has frames")
     assert decoder.remarks() == []
-    with pytest.raises(RecipeError, match="40 of 40 rows .*tokenizer: bpe"):
+    with pytest.raises(RecipeError, match=r"40 of 40 rows .*tokenizer: bpe"):
         decoder.loss(fused(torch.randn(40, 2, 4)), target(*[[A, A]] * 40))
 
 
