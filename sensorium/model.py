@@ -16,8 +16,8 @@ from torch import Tensor, nn
 import sensorium
 from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
-from sensorium.data.causal_text import CausalTextColumn
 from sensorium.data.column import Column
+from sensorium.data.from_checkpoint import FromCheckpoint
 from sensorium.decoders.decoder import Decoder
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.pretrained.config import PretrainedConfig
@@ -321,9 +321,9 @@ def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
 
 
 def _target(config: Any, folder: Path) -> Column:
-    """The column of an output; that of a pretrained decoder looks for a folder of weights beside the recipe."""
+    """The column of an output; folders of weights are looked for beside the recipe."""
     column: Column = HEADS[config.type].target(config)
-    if isinstance(column, CausalTextColumn):
+    if isinstance(column, FromCheckpoint):
         column.base = folder
     return column
 

@@ -45,7 +45,7 @@ STAGES = [
         "fitting",
         "ladder",
     },
-    {"comparison", "index", "classification"},
+    {"comparison", "index", "classification", "transcription"},
     {"cli"},
     {"__main__"},
 ]

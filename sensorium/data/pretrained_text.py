@@ -14,6 +14,7 @@ from sensorium.data.column import Array
 from sensorium.data.from_checkpoint import FromCheckpoint
 from sensorium.data.text import CHARACTERS_PER_TOKEN, Spans, TextColumn, TextConfig, as_text
 from sensorium.errors import RecipeError, WeightsError
+from sensorium.weights import Checkpoint
 
 _OF_THE_CHECKPOINT = ("tokenizer", "vocabulary", "lowercase", "stop_words", "min_count")
 _POSITIONS_AFTER_PADDING = {

@@ -70,3 +70,7 @@ class Decoder(nn.Module, ABC):
     @abstractmethod
     def write(self, fused: Fused, writing: WritingConfig) -> Written:
         """Writes a text, or several, for every row."""
+
+    def remarks(self) -> list[str]:
+        """What the user should hear of the training since the last call, a line each."""
+        return []

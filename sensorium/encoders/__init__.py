@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sensorium.encoders.audio import CNNAudio, LSTMAudio, TransformerAudio
+from sensorium.encoders.conformer import ConformerAudio
 from sensorium.encoders.image import CNNImage, ViTImage
 from sensorium.encoders.ngrams import NgramsText
 from sensorium.encoders.pretrained.audio import PretrainedAudio
@@ -45,6 +46,7 @@ ENCODERS: dict[str, dict[str, type[Any]]] = {
         "cnn": CNNAudio,
         "lstm": LSTMAudio,
         "transformer": TransformerAudio,
+        "conformer": ConformerAudio,
         "pretrained": PretrainedAudio,
     },
     "video": {"frames": FramesVideo, "pretrained": PretrainedVideo},

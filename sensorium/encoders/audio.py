@@ -25,16 +25,18 @@ if TYPE_CHECKING:
     from sensorium.data.audio import AudioColumn
 
 
-class _SpectrumConfig(Config):
+class SpectrumConfig(Config):
+    """What every encoder of a spectrogram can be told."""
+
     log_mel: LogMelConfig = Field(default_factory=LogMelConfig, description="the spectrogram")
     masks: MaskConfig = Field(default_factory=MaskConfig, description="what training hides (SpecAugment)")
     dropout: float = Field(0.2, description="share of values dropped in training", ge=0, lt=1)
 
 
-class _Spectrum(nn.Module):
+class Spectrum(nn.Module):
     """Log-mel with training's masks, its length brought to a multiple of `step` frames."""
 
-    def __init__(self, config: _SpectrumConfig, column: AudioColumn, step: int) -> None:
+    def __init__(self, config: SpectrumConfig, column: AudioColumn, step: int) -> None:
         super().__init__()
         self.log_mel = LogMel(config.log_mel, column)
         self.masks = SpecMask(config.masks)
@@ -50,7 +52,7 @@ class _Spectrum(nn.Module):
         return functional.pad(values, (0, 0, 0, extra)), mask
 
 
-class CNNAudioConfig(_SpectrumConfig):
+class CNNAudioConfig(SpectrumConfig):
     """Convolutions over the spectrogram as if it were a picture."""
 
     kind: Literal["cnn"] = "cnn"
@@ -73,7 +75,7 @@ class CNNAudio(nn.Module):
 
     def __init__(self, config: CNNAudioConfig, column: AudioColumn) -> None:
         super().__init__()
-        self.spectrum = _Spectrum(config, column, step=1 << len(config.channels))
+        self.spectrum = Spectrum(config, column, step=1 << len(config.channels))
         inputs = [1, *config.channels[:-1]]
         self.blocks = nn.ModuleList(
             _Block(size, channels, first=number == 0, norm=config.norm == "batch")
@@ -113,7 +115,7 @@ class _Block(nn.Module):
         return where_real(values.relu().transpose(1, 2), mask).transpose(1, 2)
 
 
-class LSTMAudioConfig(_SpectrumConfig):
+class LSTMAudioConfig(SpectrumConfig):
     """Recurrence over the spectrogram."""
 
     kind: Literal["lstm"] = "lstm"
@@ -134,7 +136,7 @@ class LSTMAudio(nn.Module):
 
     def __init__(self, config: LSTMAudioConfig, column: AudioColumn) -> None:
         super().__init__()
-        self.spectrum = _Spectrum(config, column, step=config.stack)
+        self.spectrum = Spectrum(config, column, step=config.stack)
         size = config.stack * config.log_mel.mels
         self.recurrent = Recurrent(
             "lstm", size, config.hidden, config.layers, config.bidirectional, config.dropout
@@ -152,7 +154,7 @@ class LSTMAudio(nn.Module):
         return Tokens(self.dropout(states), mask)
 
 
-class TransformerAudioConfig(_SpectrumConfig):
+class TransformerAudioConfig(SpectrumConfig):
     """Self-attention over the spectrogram; wants more rows than the others."""
 
     kind: Literal["transformer"] = "transformer"
@@ -177,7 +179,7 @@ class TransformerAudio(nn.Module):
 
     def __init__(self, config: TransformerAudioConfig, column: AudioColumn) -> None:
         super().__init__()
-        self.spectrum = _Spectrum(config, column, step=4)
+        self.spectrum = Spectrum(config, column, step=4)
         self.first = nn.Conv1d(config.log_mel.mels, config.width, 3, stride=2, padding=1)
         self.second = nn.Conv1d(config.width, config.width, 3, stride=2, padding=1)
         self.transformer = Transformer(config.width, config.depth, config.heads, config.dropout)

@@ -14,6 +14,7 @@ from sensorium.fusion.attention import Attention, Gated
 from sensorium.fusion.bilinear import LowRank, TensorFusion
 from sensorium.fusion.convolution import Convolution
 from sensorium.fusion.decoupled import Decoupled
+from sensorium.fusion.plain import Plain
 from sensorium.fusion.simple import Concat, Late, Parallel, Product, Sum
 from sensorium.fusion.transformer import Bottleneck, CrossAttention, TransformerFusion
 
@@ -32,4 +33,5 @@ FUSIONS: dict[str, type[Any]] = {
     "bottleneck": Bottleneck,
     "late": Late,
     "decoupled": Decoupled,
+    "plain": Plain,
 }

@@ -93,6 +93,10 @@ class Head(nn.Module, ABC):
 
         return metrics_of
 
+    def remarks(self) -> list[str]:
+        """What the user should hear of the training since the last call, a line each."""
+        return []
+
     def score(self, metrics: dict[str, float]) -> float:
         """One number, the higher the better, by which epochs are compared: the main metric."""
         value = metrics[self.metric]

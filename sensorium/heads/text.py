@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from pydantic import Field, SerializeAsAny, field_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from torch import Tensor
 from torch.nn import functional
 
@@ -41,6 +41,16 @@ class TextHeadConfig(HeadConfig):
             raise ValueError(f"kind is one of {', '.join(DECODERS)}")
         return DECODERS[fields.get("kind", "transformer")].Config.model_validate(fields)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _as_long_as_learned(cls, fields: Any) -> Any:
+        """Without a length of its own, writing goes as far as the texts that are learned."""
+        learned = getattr(fields.get("decoder"), "length", None) if isinstance(fields, dict) else None
+        writing = fields.get("writing", {}) if learned else None
+        if isinstance(writing, dict):
+            return {**fields, "writing": {"length": learned, **writing}}
+        return fields
+
 
 class TextHead(Head):
     """Text, learned from texts of the table by one of `sensorium.decoders.DECODERS`.
@@ -71,6 +81,10 @@ class TextHead(Head):
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)` float32, mean over the tokens of a row's text."""
         return self.decoder.loss(fused, target)
+
+    def remarks(self) -> list[str]:
+        """Those of the decoder."""
+        return self.decoder.remarks()
 
     def predict(self, fused: Fused) -> dict[str, Tensor]:
         """`ids (B, length, best)` int64, padded with 0, and `scores (B, best)` float32, log a token."""

@@ -210,6 +210,7 @@ class Trainer:
         """Validates, keeps the weights where they are the best so far, and saves."""
         progress = self.state.progress
         began = time.monotonic()
+        self._pass_on_remarks()
         validation = self._validate()
         validated = time.monotonic()
         self.time.validation = validated - began
@@ -235,6 +236,11 @@ class Trainer:
         self.folder.write_history(progress.history)
         self.time.saving = time.monotonic() - validated
         return record
+
+    def _pass_on_remarks(self) -> None:
+        for name in self.model.outputs:
+            for line in self.model.head(name).remarks():
+                self.reporter.say(f"warning: outputs.{name}: {line}")
 
     def _validate(self) -> dict[str, float]:
         """The loss and every output's metrics on the validation rows; empty without such rows."""

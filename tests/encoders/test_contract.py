@@ -29,6 +29,7 @@ SMALL: dict[tuple[str, str], dict[str, Any]] = {
     ("audio", "cnn"): {"channels": [4, 8], "dense": 10, "log_mel": {"mels": 20}},
     ("audio", "lstm"): {"hidden": 6, "layers": 2},
     ("audio", "transformer"): {"width": 16, "heads": 2},
+    ("audio", "conformer"): {"channels": 3, "width": 16, "heads": 2, "depth": 2, "kernel": 5},
     ("video", "frames"): {"image": {"kind": "cnn", "channels": [4, 6], "pool": "mean"}},
     ("number", "token"): {"frequencies": 3},
 }

@@ -30,15 +30,17 @@ class PretrainedAudioConfig(PretrainedConfig):
     weights: str = Field(
         "openai/whisper-tiny.en", description="id of a checkpoint, or a folder beside the recipe"
     )
-    pool: Literal["auto", "tokens", "mean", "first"] = Field(
-        "auto", description="every moment, or one vector: their mean (auto), or the first (AST: of the class)"
+    pool: Literal["auto", "tokens", "whole", "mean", "first"] = Field(
+        "auto",
+        description="every moment (tokens), also those of the silence that is heard after the end (whole, for "
+        "the decoder whisper), or one vector: their mean (auto), or the first (AST: of the class)",
     )
 
 
 class PretrainedAudio(nn.Module):
     """Samples → hidden states of the last layer, one token a moment, or one vector; `dim` is the model's.
 
-    What lies after a sound's end is no token. Whisper, AST and CLAP hear a fixed time: after a shorter sound
+    What lies after a sound's end is no token, but for `pool: whole`. Whisper, AST and CLAP hear a fixed time: after a shorter sound
     Whisper and AST hear silence, as in their training, and CLAP hears it again. AST and CLAP also have tokens
     for parts of the pitch; their mean is the token of a moment.
     """
@@ -68,6 +70,8 @@ class PretrainedAudio(nn.Module):
         backbone = built(self.backbone, samples.device)
         hear = _HEARD.get(backbone.config.model_type, _hear_wave)
         moments, mask, first = hear(backbone, self.front.to(samples.device), samples, lengths)
+        if self.pool == "whole":
+            return Tokens(moments, torch.ones_like(mask))
         if self.pool == "tokens":
             return Tokens(where_real(moments, mask), mask)
         vector = first if self.pool == "first" else masked_mean(moments, mask)

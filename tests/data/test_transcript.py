@@ -1,0 +1,29 @@
+"""Texts as they are said."""
+
+import json
+
+from sensorium.data.ngram import NGrams
+from sensorium.data.transcript import TranscriptColumn, TranscriptConfig
+
+
+def fitted(texts, **settings):
+    column = TranscriptColumn(TranscriptConfig(tokenizer="character", **settings))
+    column.fit(texts)
+    return column
+
+
+def test_punctuation_is_not_heard_but_apostrophes_are():
+    column = fitted(["Don't stop, now!"])
+    assert column.text(column.decode("Don't stop, now!")) == "don't stop now"
+    assert fitted(["Oh, no."], punctuation=True).text(
+        fitted(["Oh, no."], punctuation=True).decode("Oh, no.")
+    ) == ("oh, no.")
+
+
+def test_runs_are_counted_over_the_training_texts_and_saved():
+    column, again = fitted(["ab", "aa"], ngram=2), TranscriptColumn(TranscriptConfig(ngram=2))
+    again.load_state(json.loads(json.dumps(column.state())))
+    counted = NGrams(2)
+    counted.count([column.decode("ab").tolist(), column.decode("aa").tolist()])
+    assert column.ngrams.state() == again.ngrams.state() == counted.state()
+    assert fitted(["ab"]).ngrams is None
