@@ -21,7 +21,6 @@ from sensorium.decoders.projectors import Projector
 from sensorium.decoders.prompt import Piece, laid_out, named_inputs, pieces, with_inputs
 from sensorium.decoders.writing import WritingConfig, Written, write
 from sensorium.encoders.pretrained.config import PretrainedConfig
-from sensorium.encoders.pretrained.shared import shared
 from sensorium.encoders.pretrained.tune import begin_tuning, learning_rates
 
 _MANNERS = re.compile(r"projector|lora|last-[1-9]\d*|full")
@@ -132,8 +131,7 @@ class CausalDecoder(Decoder):
         self.config, self.column = config, column
         ruled = config.json_schema is not None or config.grammar is not None or config.stop
         self.guide = Guide(column, config.json_schema, config.grammar) if ruled else None
-        frozen = config.tuning.frozen
-        self.language = shared(column.checkpoint, "causal", frozen, LanguageModel)
+        self.language = LanguageModel(column.checkpoint)
         spread = float(self.language.output_weight.std()) or 1.0
         self.projector = Projector(config.projector, width, self.language.width, spread)
         self._prompts: dict[tuple[str, ...], list[Piece]] = {}
