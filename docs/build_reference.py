@@ -26,7 +26,14 @@ DOCS = Path(__file__).resolve().parent
 CHOSEN_BY = {"type", "kind"}
 """Fields that a section's title names, so that its table need not."""
 COMPARISONS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
-_PLAIN = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", NoneType: "`null`"}
+_PLAIN = {
+    int: "whole number",
+    float: "number",
+    str: "text",
+    bool: "`true` or `false`",
+    NoneType: "`null`",
+    Any: "anything",
+}
 
 
 class Words(NamedTuple):
