@@ -133,8 +133,8 @@ class WhisperDecoder(Decoder):
         tokens, mask, present = heard(fused, self.config.input)
         if bool((mask.sum(dim=1) != self.moments)[present].any()):
             raise RecipeError(
-                f"decoder: whisper wants all {self.moments} moments of its encoder: write pool: whole there, and "
-                "a fusion that keeps them"
+                f"decoder: whisper wants all {self.moments} moments of its encoder: write pool: whole there, "
+                "and a fusion that keeps them"
             )
         seen = [block.cross.keys_and_values(tokens) for block in self.blocks]
         return DecoderState(0, [None] * len(seen), seen, mask)
