@@ -304,7 +304,7 @@ def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
 
 
 def _target(config: Any, folder: Path) -> Column:
-    """The column of an output; that of a pretrained decoder looks for a folder of weights beside the recipe."""
+    """The column of an output; one of pretrained weights looks for a folder of them beside the recipe."""
     column: Column = HEADS[config.type].target(config)
     if isinstance(column, CausalTextColumn):
         column.base = folder

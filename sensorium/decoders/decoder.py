@@ -52,8 +52,8 @@ class Decoder(nn.Module, ABC):
             column: of the table; None for the output's own name.
         """
 
-    def begin_tuning(self) -> None:  # noqa: B027 - most decoders start from scratch
-        """Frees what the recipe tunes of pretrained weights; all that a decoder has learns, unless it says so here.
+    def begin_tuning(self) -> None:
+        """Frees what the recipe tunes of pretrained weights; what starts from scratch always learns.
 
         Raises:
             RecipeError: when they cannot be tuned so.
