@@ -3,8 +3,8 @@
 The architecture is that of Touvron et al. 2023, arXiv:2302.13971, with grouped queries (Ainslie et al. 2023,
 arXiv:2305.13245) and rotary positions (Su et al. 2021, arXiv:2104.09864).
 
-Shapes: N texts, L new tokens, C tokens that there is room for, D width, V vocabulary, Q heads of queries, K heads
-of keys and values, d numbers a head.
+Shapes: N texts, L new tokens, C tokens that there is room for, D width, V vocabulary, Q heads of queries,
+K heads of keys and values, d numbers a head.
 """
 
 from __future__ import annotations
@@ -100,12 +100,19 @@ class Memory:
         )
 
 
+def missing_weights(config: Any, weights: Mapping[str, Tensor]) -> bool:
+    """Whether `Llama` needs weights that are not there; an output of its own may be tied to the vectors."""
+    layers = {f"layers.{i}.{part}.weight" for i in range(config.num_hidden_layers) for part in _PARTS}
+    output = set() if config.tie_word_embeddings else {"lm_head.weight"}
+    return not {"embed_tokens.weight", "norm.weight", *output, *layers} <= set(weights)
+
+
 class Llama:
     """Weights of a Llama, which do not change any more.
 
-    Norms are merged into the matrices after them, the three matrices of attention into one, and so are the gate
-    and what it gates. The halves of a rotary pair lie side by side, as complex numbers do. What passes from layer
-    to layer is float32; what is multiplied has the dtype of the weights.
+    Norms are merged into the matrices after them, the three matrices of attention into one, and so are the
+    gate and what it gates. The halves of a rotary pair lie side by side, as complex numbers do. What passes
+    from layer to layer is float32; what is multiplied has the dtype of the weights.
 
     Args:
         config: as transformers has it.
@@ -185,7 +192,7 @@ class Llama:
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None) -> Tensor:
         """Queries `(N, Q, L, d)` → `(N, L, Q · d)`.
 
-        The Q / K queries that share keys stand one after another as if they were tokens: keys are not repeated.
+        The Q / K queries that share keys stand one after another as tokens do: keys are not repeated.
         """
         texts, _, length, _ = queries.shape
         shared = queries.reshape(texts, self.groups, -1, self.head)
@@ -232,7 +239,7 @@ def _product(weight: Tensor, dtype: torch.dtype) -> Product:
 
 
 def _side_by_side(weight: Tensor, head: int) -> Tensor:
-    """Rows of transformers, whose rotary pairs are i and i + d / 2, with each pair's rows one after the other."""
+    """Rows of transformers, where i and i + d / 2 make a rotary pair, with each pair's rows side by side."""
     return weight.view(-1, 2, head // 2, weight.shape[1]).transpose(1, 2).reshape_as(weight)
 
 
