@@ -321,11 +321,7 @@ def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
 
 
 def _target(config: Any, folder: Path) -> Column:
-<<<<<<< HEAD
-    """The column of an output; folders of weights are looked for beside the recipe."""
-=======
     """The column of an output; one of pretrained weights looks for a folder of them beside the recipe."""
->>>>>>> wt-causal
     column: Column = HEADS[config.type].target(config)
     if isinstance(column, FromCheckpoint):
         column.base = folder
