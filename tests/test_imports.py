@@ -45,7 +45,7 @@ STAGES = [
         "fitting",
         "ladder",
     },
-    {"comparison", "index", "classification", "transcription"},
+    {"comparison", "index", "classification", "transcription", "chat"},
     {"cli"},
     {"__main__"},
 ]
