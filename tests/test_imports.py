@@ -52,6 +52,7 @@ STAGES = [
 """A part imports from its own stage and from those before it."""
 
 WITHIN_THEIR_STAGE = {
+    "decoders": {"encoders"},  # what reads pretrained weights
     "heads": {"decoders"},
     "recipe": {"sections", "yaml_file"},
     "model": {"recipe", "yaml_file"},
