@@ -28,6 +28,7 @@ from benchmarks import (
     processes,
     search,
     tables,
+    text_generation,
     training_speed,
     tutorial_models,
 )
@@ -53,6 +54,7 @@ BENCHMARKS: dict[str, Any] = {
     "memory": memory.main,
     "search": search.main,
     "tables": tables.main,
+    "text_generation": text_generation.main,
     "training_speed": training_speed.main,
     "tutorial_models": tutorial_models.main,
 }
