@@ -20,7 +20,7 @@ ROOT = Path(sensorium.__file__).parent
 STAGES = [
     {"errors", "config", "folders"},
     {"batch", "layers", "frozen", "undrawn", "weights", "data"},
-    {"encoders", "fusion", "heads"},
+    {"encoders", "fusion", "decoders", "heads"},
     {
         "yaml_file",
         "sections",
@@ -51,6 +51,8 @@ STAGES = [
 """A part imports from its own stage and from those before it."""
 
 WITHIN_THEIR_STAGE = {
+    "decoders": {"encoders"},
+    "heads": {"decoders"},
     "recipe": {"sections", "yaml_file"},
     "model": {"recipe", "yaml_file"},
     "prepare": {"sections", "recipe", "model"},
