@@ -14,7 +14,7 @@ import argparse
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -45,26 +45,52 @@ def in_noise(speech: media.Samples, decibels: float, random: np.random.Generator
     return media.opus(np.clip(sound, -1, 1).astype(np.float32), bits_per_second=20_000)
 
 
-def build_row(
-    text: str, voice: Voice, number: int, split: str, lowest: float, highest: float
-) -> dict[str, Any]:
+class Wanted(NamedTuple):
+    """A row to be built.
+
+    Attributes:
+        text: that is said.
+        voice: that says it.
+        number: of the time that it does.
+        split: the side.
+        decibels: the lowest and the highest distance from the noise.
+    """
+
+    text: str
+    voice: Voice
+    number: int
+    split: str
+    decibels: tuple[float, float]
+
+
+def build_row(wanted: Wanted) -> dict[str, Any]:
     """Speak a text in noise; pace and noise follow from text, voice and number."""
+    text, voice, number, split, decibels = wanted
     random = np.random.default_rng(media.stable_number(f"{text} {voice} {number}"))
-    speech = speak(text, voice, number)
     return {
         "id": f"{media.stable_number(text) % 2**32:08x}-{voice.name}-{number}",
         "text": text,
-        "speech": in_noise(speech, random.uniform(lowest, highest), random),
+        "speech": in_noise(speak(text, voice, number), random.uniform(*decibels), random),
         "split": split,
     }
+
+
+def build_rows(wanted: list[Wanted], threads: int) -> list[dict[str, Any]]:
+    """Build rows, several at one time."""
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(build_row, wanted))
 
 
 def build_commands(rows: int, threads: int) -> list[dict[str, Any]]:
     """Build `rows` rows a word and voice."""
     sides = [(voice, "train") for voice in KNOWN] + [(voice, "test") for voice in STRANGERS]
-    wanted = [(w, v, n, side) for w in COMMANDS.split() for v, side in sides for n in range(rows)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(lambda one: build_row(*one, lowest=-5.0, highest=15.0), wanted))
+    wanted = [
+        Wanted(word, voice, number, side, (-5.0, 15.0))
+        for word in COMMANDS.split()
+        for voice, side in sides
+        for number in range(rows)
+    ]
+    return build_rows(wanted, threads)
 
 
 def build_stamps(stamps: int | None, threads: int) -> list[dict[str, Any]]:
@@ -73,13 +99,11 @@ def build_stamps(stamps: int | None, threads: int) -> list[dict[str, Any]]:
     named = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
     names = sorted(filter(_NAME.fullmatch, named), key=media.stable_number)[:stamps]
     wanted = [
-        (name, KNOWN[(place + turn) % len(KNOWN)], 0, "test" if turn == 4 else "train")
+        Wanted(name, KNOWN[(place + turn) % len(KNOWN)], 0, "test" if turn == 4 else "train", (0.0, 0.0))
         for place, name in enumerate(names)
         for turn in range(5)
     ]
-    with ThreadPoolExecutor(threads) as pool:
-        rows = list(pool.map(lambda one: build_row(*one, lowest=0.0, highest=0.0), wanted))
-    return [row | {"image": named[row["text"]]} for row in rows]
+    return [row | {"image": named[row["text"]]} for row in build_rows(wanted, threads)]
 
 
 def write(rows: list[dict[str, Any]], path: Path) -> None:

@@ -136,7 +136,8 @@ class WhisperDecoder(Decoder):
                 f"decoder: whisper wants all {self.moments} moments of its encoder: write pool: whole there, "
                 "and a fusion that keeps them"
             )
-        seen = [block.cross.keys_and_values(tokens) for block in self.blocks]
+        blocks: list[Any] = list(self.blocks)
+        seen = [block.cross.keys_and_values(tokens) for block in blocks]
         return DecoderState(0, [None] * len(seen), seen, mask)
 
     def _step(self, last: Tensor, state: Any) -> tuple[Tensor, DecoderState]:

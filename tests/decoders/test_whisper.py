@@ -5,36 +5,20 @@ import json
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from sensorium.batch import Fused, Place, Raw
 from sensorium.decoders.whisper import WhisperDecoder
 from sensorium.decoders.writing import WritingConfig
 from sensorium.errors import RecipeError, WeightsError
 from tests.made import WORDS
-from tests.made_checkpoints import made_checkpoint
+from tests.made_checkpoints import made_checkpoint, made_whisper
 
-SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
 END, START, LAST = (len(WORDS) + number for number in range(3))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    place = made_checkpoint(
-        tmp_path_factory.mktemp("whisper"),
-        "whisper",
-        decoder_ffn_dim=128,
-        decoder_layers=2,
-        eos_token_id=END,
-        max_source_positions=7,
-    )
-    tokens = Tokenizer(
-        models.WordLevel({word: number for number, word in enumerate([*WORDS, *SPECIAL])}, WORDS[0])
-    )
-    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokens.add_special_tokens(SPECIAL)
-    tokens.save(str(place / "tokenizer.json"))
-    return place
+    return made_whisper(tmp_path_factory.mktemp("whisper"), max_source_positions=7)
 
 
 def decoder_of(folder, width=32, **settings):
