@@ -55,6 +55,10 @@ class Decoder(nn.Module, ABC):
     def write(self, fused: Fused, writing: WritingConfig) -> Written:
         """Writes a text, or several, for every row."""
 
+    def rates(self) -> dict[nn.Parameter, float]:
+        """Peak learning rates of pretrained parameters; all others have the optimizer's."""
+        return {}
+
     def remarks(self) -> list[str]:
         """What the user should hear of the training since the last call, a line each."""
         return []

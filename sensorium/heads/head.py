@@ -93,6 +93,10 @@ class Head(nn.Module, ABC):
 
         return metrics_of
 
+    def rates(self) -> dict[nn.Parameter, float]:
+        """Peak learning rates of pretrained parameters; all others have the optimizer's."""
+        return {}
+
     def remarks(self) -> list[str]:
         """What the user should hear of the training since the last call, a line each."""
         return []

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from sensorium.batch import Fused, Raw
@@ -80,6 +80,10 @@ class TextHead(Head):
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)` float32, mean over the tokens of a row's text."""
         return self.decoder.loss(fused, target)
+
+    def rates(self) -> dict[nn.Parameter, float]:
+        """Those of the decoder."""
+        return self.decoder.rates()
 
     def remarks(self) -> list[str]:
         """Those of the decoder."""

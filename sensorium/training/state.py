@@ -91,7 +91,7 @@ class TrainingState:
         self.model = prepared.new_model().to(self.device)
         learner = Learner(prepared.recipe, self.model, targets).to(self.device)
         hidden = [self.model.encoders, self.model.fusion]
-        rates = _rates_of_backbones(prepared.recipe, self.model)
+        rates = _rates_of_pretrained(prepared.recipe, self.model)
         optimizers = build_optimizers(config.optimizer, learner, hidden, rates)
         self.schedule = config.optimizer
         self.peak_rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
@@ -183,13 +183,15 @@ class TrainingState:
         return count_parameters(self.model)
 
 
-def _rates_of_backbones(recipe: Recipe, model: Model) -> dict[nn.Parameter, float]:
+def _rates_of_pretrained(recipe: Recipe, model: Model) -> dict[nn.Parameter, float]:
     """The peak learning rates of the pretrained weights that are tuned."""
     default = DEFAULT_LR[recipe.training.optimizer.kind]
     rates: dict[nn.Parameter, float] = {}
     for name, part in recipe.inputs.items():
         if isinstance(part.encoder, PretrainedConfig) and not part.encoder.frozen:
             rates |= learning_rates(model.encoder(name).backbone, part.encoder, default)
+    for name in recipe.outputs:
+        rates |= model.head(name).rates()
     return rates
 
 
