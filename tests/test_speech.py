@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from sensorium.errors import SensoriumError
 from sensorium.fitting import train_in
 from sensorium.predict import Predictor, load
 from sensorium.recipe import parse_recipe
 from sensorium.training.progress import Silent
-from sensorium.transcription import transcribe
+from sensorium.transcription import transcribe, whisper
 from tests.made import WORDS, sound
 from tests.made_checkpoints import made_whisper
 
@@ -70,18 +71,21 @@ def test_a_table_without_answers_is_refused(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_whisper_as_it_is_is_measured_and_saved(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tune", ["frozen", "full"])
+def test_whisper_is_measured_as_it_is_or_tuned(tmp_path: Path, tune: str) -> None:
     weights = str(made_whisper(tmp_path / "whisper"))
-    encoder = {"kind": "pretrained", "weights": weights, "pool": "whole"}
+    encoder = {"kind": "pretrained", "weights": weights, "pool": "whole", "tune": tune}
+    decoder = {"kind": "whisper", "weights": weights, "tune": tune, "length": 5}
     parts = {
         "inputs": {"speech": {"type": "audio", "encoder": encoder}},
         "fusion": {"kind": "plain", "width": 32},
-        "outputs": {
-            "text": {"type": "text", "decoder": {"kind": "whisper", "weights": weights, "length": 5}}
-        },
+        "outputs": {"text": {"type": "text", "decoder": decoder}},
     }
     data = table() | {"text": [WORDS[row % 2] for row in range(ROWS)]}
     predictor = trained(tmp_path, data, Listener(), **parts)
+    before = whisper(weights).model.head("text").decoder.state_dict()
+    after = predictor.model.head("text").decoder.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before) == (tune == "frozen")
     texts = predictor.predict({"speech": data["speech"][:2]}).tolist()
     assert set(" ".join(texts).split()) <= set(WORDS)
     assert [one.text for one in transcribe(predictor, data["speech"][0])] == texts[:1]

@@ -75,7 +75,10 @@ def test_texts_go_through_the_column(folder):
 
 def test_frozen_or_trained(folder):
     assert not any(one.requires_grad for one in decoder_of(folder).parameters())
-    trained = decoder_of(folder, tune="full").train()
+    assert decoder_of(folder).learning_rates(1e-3) == {}
+    trained = decoder_of(folder, tune="full", lr=3e-6).train()
+    assert set(trained.learning_rates(1e-3).values()) == {3e-6}
+    assert set(trained.learning_rates(1e-3)) == set(trained.parameters())
     words = torch.tensor([[5, 6]])
     trained.loss(fused(torch.randn(1, 7, 32)), Raw(words, words > 0)).sum().backward()
     assert all(one.grad is not None for one in trained.parameters())
