@@ -30,8 +30,8 @@ STAMPS = HERE.parent / "stamps" / "data"
 TRAIN, TEST = 2000, 300
 """Scenes."""
 
-SIDE, CELL = 48, 16
-"""Of a canvas, and of a cell of its grid of 3 × 3, in pixels."""
+SIDE, CELL, THING = 48, 16, 11
+"""Of a canvas, of a cell of its grid of 3 × 3, and of a thing, in pixels."""
 COLOURS = {
     "red": (220, 40, 40),
     "green": (40, 160, 60),
@@ -71,15 +71,16 @@ def drawn(things: Iterable[Thing], dice: random.Random) -> bytes:
     canvas = Image.new("RGB", (SIDE, SIDE), "white")
     pencil = ImageDraw.Draw(canvas)
     for thing in things:
-        left = thing.cell % 3 * CELL + dice.randint(1, 4)
-        top = thing.cell // 3 * CELL + dice.randint(1, 4)
-        box, colour = (left, top, left + 10, top + 10), COLOURS[thing.colour]
+        left = thing.cell % 3 * CELL + dice.randint(1, CELL - THING - 1)
+        top = thing.cell // 3 * CELL + dice.randint(1, CELL - THING - 1)
+        right, bottom = left + THING, top + THING
+        box, colour = (left, top, right, bottom), COLOURS[thing.colour]
         if thing.shape == "circle":
             pencil.ellipse(box, fill=colour)
         elif thing.shape == "square":
             pencil.rectangle(box, fill=colour)
         else:
-            pencil.polygon([(left, top + 10), (left + 10, top + 10), (left + 5, top)], fill=colour)
+            pencil.polygon([(left, bottom), (right, bottom), ((left + right) // 2, top)], fill=colour)
     return media.png(canvas)
 
 

@@ -97,7 +97,7 @@ class ExtractDecoder(Decoder):
         if writing.temperature:
             raise RecipeError("writing.temperature: extract draws no texts; leave it out")
         text = self._read(fused)
-        rows, size = text.ids.shape
+        size = text.ids.shape[1]
         length = min(self.config.length, writing.length)
         begin, end = (torch.arange(size, device=text.ids.device).view(shape) for shape in ((-1, 1), (1, -1)))
         allowed = (end >= begin) & (end < begin + length)
@@ -144,9 +144,9 @@ class ExtractDecoder(Decoder):
 
     def _not_found(self) -> str:
         return (
-            f"{self._rows - self._found} of {self._rows} rows have an answer that does not stand in their text, "
-            "or beyond its length, and teach nothing: correct these rows, raise the length of the input, or "
-            "take decoder: transformer, which writes freely"
+            f"{self._rows - self._found} of {self._rows} rows have an answer that is not found in their text, and "
+            "teach nothing: correct these rows, raise the length of the input where it cuts texts, or take "
+            "decoder: transformer, which writes freely"
         )
 
 
@@ -166,7 +166,7 @@ class _Text(NamedTuple):
 
 
 def found(ids: Tensor, answer: Raw) -> Tensor:
-    """`(B, T)` bool, True where the answer `(B, L)` begins among the ids `(B, T)`, which are -1 in padding."""
+    """`(B, T)` bool, True where the answer `(B, L)` begins among the ids `(B, T)`, -1 in the padding."""
     length = answer.values.shape[1]
     windows = functional.pad(ids, (0, length - 1), value=-1).unfold(1, length, 1)
     same = (windows == answer.values.unsqueeze(1)) | ~answer.mask.unsqueeze(1)
