@@ -78,6 +78,8 @@ class Fused:
         places: input name → where its tokens lie along L.
         per_output: output name → `(B, V)`, where a fusion prepares a vector for one output alone.
         present: input name → `(B,)` bool, whether a row has the input; without an entry every row has it.
+        ids: input name → `(B, L_m)` int64, the tokens of a text as its column gives them, -1 in the padding,
+            for a decoder that copies.
     """
 
     vector: Tensor
@@ -87,6 +89,7 @@ class Fused:
     places: dict[str, Place] = field(default_factory=dict)
     per_output: dict[str, Tensor] = field(default_factory=dict)
     present: dict[str, Tensor] = field(default_factory=dict)
+    ids: dict[str, Tensor] = field(default_factory=dict)
 
     def for_output(self, name: str) -> Fused:
         """The same row as one output sees it."""
@@ -103,6 +106,7 @@ class Fused:
             columns={name: self.columns[name]},
             places={name: place._replace(start=0)},
             present={key: rows for key, rows in self.present.items() if key == name},
+            ids={key: words for key, words in self.ids.items() if key == name},
         )
 
     def detach(self) -> Fused:

@@ -25,14 +25,17 @@ class Encoded(NamedTuple):
     Attributes:
         tokens: of B rows.
         present: `(B,)` bool, which rows have the input.
+        ids: `(B, L)` int64, see `Fused.ids`; None for what is no text.
     """
 
     tokens: Tokens
     present: Tensor
+    ids: Tensor | None = None
 
     def rows(self, index: Tensor) -> Encoded:
         """The same input of some of the rows, repeated as asked."""
-        return Encoded(Tokens(*(part[index] for part in self.tokens)), self.present[index])
+        ids = None if self.ids is None else self.ids[index]
+        return Encoded(Tokens(*(part[index] for part in self.tokens)), self.present[index], ids)
 
 
 class Encodings:
@@ -75,7 +78,7 @@ def encode(model: Model, name: str, raw: Raw, absent: bool = False) -> Encoded:
     """
     present = torch.zeros_like(raw.present) if absent else raw.present
     with torch.no_grad():
-        return Encoded(model.encode(name, raw, present), present)
+        return Encoded(model.encode(name, raw, present), present, model.ids({name: raw}).get(name))
 
 
 def encode_all(model: Model, inputs: Mapping[str, Raw], absent: bool = False) -> dict[str, Encoded]:
@@ -87,8 +90,9 @@ def predict_encoded(model: Model, encoded: Mapping[str, Encoded]) -> Predicted:
     """What the heads say of a batch whose inputs `encode` gave."""
     tokens = {name: encoded[name].tokens for name in model.inputs}
     present = torch.stack([encoded[name].present for name in model.inputs], dim=1)
+    ids = {name: one.ids for name, one in encoded.items() if one.ids is not None}
     with torch.no_grad():
-        return as_arrays(model.predict_fused(model.fuse_tokens(tokens, present)))
+        return as_arrays(model.predict_fused(model.fuse_tokens(tokens, present, ids)))
 
 
 def as_arrays(predicted: Mapping[str, Mapping[str, Tensor]]) -> Predicted:
@@ -123,7 +127,14 @@ def _join(parts: Sequence[Encoded]) -> Encoded:
     longest = max(part.tokens.mask.shape[1] for part in parts)
     padded = [_padded(part.tokens, longest) for part in parts]
     tokens = Tokens(*(torch.cat(same) for same in zip(*padded, strict=True)))
-    return Encoded(tokens, torch.cat([part.present for part in parts]))
+    return Encoded(tokens, torch.cat([part.present for part in parts]), _joined_ids(parts))
+
+
+def _joined_ids(parts: Sequence[Encoded]) -> Tensor | None:
+    texts = [part.ids for part in parts if part.ids is not None]
+    longest = max((ids.shape[1] for ids in texts), default=0)
+    padded = [functional.pad(ids, (0, longest - ids.shape[1]), value=-1) for ids in texts]
+    return torch.cat(padded) if padded else None
 
 
 def _padded(tokens: Tokens, length: int) -> Tokens:

@@ -16,9 +16,12 @@ from torch import Tensor, nn
 import sensorium
 from sensorium.batch import Batch, Fused, Place, Raw, Tokens
 from sensorium.data import COLUMNS
+from sensorium.data.answer import AnswerColumn
 from sensorium.data.column import Column
 from sensorium.data.from_checkpoint import FromCheckpoint
+from sensorium.data.text import TextColumn
 from sensorium.decoders.decoder import Decoder
+from sensorium.decoders.listening import input_named
 from sensorium.encoders import ENCODERS
 from sensorium.encoders.pretrained.config import PretrainedConfig
 from sensorium.encoders.pretrained.frozen import with_features
@@ -65,6 +68,7 @@ class Model(nn.Module):
                 for name, config in recipe.outputs.items()
             }
         )
+        self._copied = [name for name, column in columns.items() if type(column) is TextColumn]
         self.weights = {name: config.weight for name, config in recipe.outputs.items()}
         self.input_dropout = recipe.training.input_dropout
         self.feature_dropout = nn.Dropout(recipe.training.feature_dropout)
@@ -110,20 +114,29 @@ class Model(nn.Module):
             name: self._drop_features(self.encode(name, inputs[name], present[:, column]))
             for column, name in enumerate(self.inputs)
         }
-        return self.fuse_tokens(tokens, present)
+        return self.fuse_tokens(tokens, present, self.ids(inputs))
 
-    def fuse_tokens(self, tokens: dict[str, Tokens], present: Tensor) -> Fused:
+    def ids(self, inputs: Mapping[str, Raw]) -> dict[str, Tensor]:
+        """What `Fused.ids` holds: the tokens of the texts whose vocabulary is learned from the table."""
+        texts = {name: inputs[name] for name in self._copied if name in inputs}
+        return {name: torch.where(raw.mask, raw.values, -1) for name, raw in texts.items()}
+
+    def fuse_tokens(
+        self, tokens: dict[str, Tokens], present: Tensor, ids: dict[str, Tensor] | None = None
+    ) -> Fused:
         """Fuses what `encode` gave of every input.
 
         Args:
             tokens: input name → tokens of B rows, in the order of `inputs`.
             present: `(B, M)` bool, which inputs each row has.
+            ids: see `Fused.ids`; only decoders that copy need them.
         """
         fused: Fused = self.fusion(tokens, present)
         return replace(
             fused,
             places={n: self._with_grid(n, p, tokens[n]) for n, p in fused.places.items()},
             present=dict(zip(self.inputs, present.unbind(dim=1), strict=True)),
+            ids=ids or {},
         )
 
     def encoder(self, name: str) -> Any:
@@ -317,7 +330,22 @@ def new_columns(recipe: Recipe) -> tuple[dict[str, Column], dict[str, Column]]:
     """Unfitted columns of a recipe: for its inputs and for the targets of its outputs."""
     columns = {name: _new_column(name, part, recipe.folder) for name, part in recipe.inputs.items()}
     targets = {name: _target(config, recipe.folder) for name, config in recipe.outputs.items()}
+    for name, target in targets.items():
+        if isinstance(target, AnswerColumn):
+            with _said_of(f"outputs.{name}"):
+                target.source = _text_of_answers(recipe.outputs[name].decoder.input, columns)
     return columns, targets
+
+
+def _text_of_answers(name: str | None, columns: Mapping[str, Column]) -> TextColumn:
+    """The column of the text that answers are cut out of."""
+    column = columns[input_named(name, list(columns))]
+    if type(column) is not TextColumn:
+        raise RecipeError(
+            "decoder.input: extract copies from an input of type text whose vocabulary is learned from the "
+            "table, without pretrained weights or ngrams"
+        )
+    return column
 
 
 def _target(config: Any, folder: Path) -> Column:

@@ -168,7 +168,7 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     for key, part in outputs.items():
         _refuse_unknown_inputs(part.compared, inputs, f"outputs.{key}.between")
         if part.type == "text":
-            _refuse_unknown_inputs(part.decoder.named_inputs, inputs, f"outputs.{key}.decoder.prompt")
+            _refuse_unknown_inputs(part.decoder.named_inputs, inputs, f"outputs.{key}.decoder")
             _refuse_unclear_hearing(part.decoder, inputs, f"outputs.{key}.decoder.input")
     data = _check(DataConfig, data, "data")
     _refuse_taken_keys(data.key, outputs)

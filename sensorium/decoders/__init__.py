@@ -3,6 +3,7 @@
 from sensorium.decoders.causal import CausalDecoder
 from sensorium.decoders.ctc import CTCDecoder
 from sensorium.decoders.decoder import Decoder
+from sensorium.decoders.extract import ExtractDecoder
 from sensorium.decoders.transformer import TransformerDecoder
 from sensorium.decoders.whisper import WhisperDecoder
 
@@ -11,5 +12,6 @@ DECODERS: dict[str, type[Decoder]] = {
     "causal": CausalDecoder,
     "ctc": CTCDecoder,
     "whisper": WhisperDecoder,
+    "extract": ExtractDecoder,
 }
 """Every kind of decoder that an output of text can name."""

@@ -1,4 +1,4 @@
-"""Which of the fused tokens a decoder of speech hears: those of one input."""
+"""Which of the fused tokens a decoder reads that looks at one input, as those of speech do."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def heard(fused: Fused, name: str | None) -> Heard:
     Raises:
         RecipeError: when there are several and none is named, or the name is not known.
     """
-    name = _chosen(name, list(fused.places))
+    name = input_named(name, list(fused.places))
     place = fused.places[name]
     mask = fused.mask[:, place.start : place.start + place.length]
     longest = int(mask.sum(dim=1).amax()) if len(mask) else 1
@@ -45,11 +45,12 @@ def heard(fused: Fused, name: str | None) -> Heard:
     return Heard(where_real(tokens, mask), mask, present)
 
 
-def _chosen(name: str | None, names: list[str]) -> str:
+def input_named(name: str | None, names: list[str]) -> str:
+    """The input that a decoder reads: the one that it names, or the only one; see `heard`."""
     if name is None and len(names) == 1:
         return names[0]
     if name is None:
-        raise RecipeError(f"decoder.input: speech is in one input; name one of {', '.join(names)}")
+        raise RecipeError(f"decoder.input: one input is read; name one of {', '.join(names)}")
     if name not in names:
         raise RecipeError(
             f"decoder.input: {name!r} is no input{did_you_mean(name, names)}; inputs: {', '.join(names)}"

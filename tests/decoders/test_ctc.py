@@ -132,7 +132,7 @@ def test_beams_add_paths_and_heed_the_language():
 def test_what_a_recipe_cannot_have():
     decoder = decoder_of(width=4)
     two = fused(torch.randn(1, 5, 4), speech=3, picture=2)
-    with pytest.raises(RecipeError, match="speech is in one input; name one of speech, picture"):
+    with pytest.raises(RecipeError, match="one input is read; name one of speech, picture"):
         decoder.write(two, WritingConfig())
     with pytest.raises(RecipeError, match=r"'speach' is no input \(did you mean 'speech'\?\)"):
         decoder_of(width=4, input="speach").write(two, WritingConfig())
