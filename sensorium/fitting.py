@@ -128,7 +128,8 @@ def train_in(
             run.refuse_another(recipe)
         if not fresh and run.finished:
             _refuse_another_table(recipe, data, run)
-            reporter.say(f"{folder}: this run is finished; --fresh trains again")
+            over = " (its minutes were over)" if run.read_manifest().get("ended_by") == "time" else ""
+            reporter.say(f"{folder}: this run is finished{over}; --fresh trains again")
             return folder
         if recipe.climbs:
             _climb(recipe, run, reporter, data, fresh, began)

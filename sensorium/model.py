@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping
@@ -236,7 +237,6 @@ def save_model(
     texts = {
         "columns.json": json.dumps(fitted, ensure_ascii=False),
         "recipe.yaml": recipe.as_yaml(),
-        "model.json": json.dumps({"format": FORMAT, **about}, indent=2, ensure_ascii=False),
     }
     weights = _apart({name: tensor.detach().contiguous().cpu() for name, tensor in state.items()})
     try:
@@ -245,10 +245,17 @@ def save_model(
             own: Any = columns[name]
             keep_weights(own.checkpoint, folder)
         save_file(weights, folder / "model.safetensors")
+        said = {"format": FORMAT, "weights_sha256": _sha256(folder / "model.safetensors"), **about}
+        texts["model.json"] = json.dumps(said, indent=2, ensure_ascii=False)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise SensoriumError(f"{folder}: the model cannot be written ({error})") from None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -277,6 +284,7 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
         content = read_yaml(folder / "recipe.yaml")
         fitted = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        weights_digest = _sha256(folder / "model.safetensors")
         weights = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
         if (folder / "checkpoints").is_dir() or (folder / "steps").is_dir():
@@ -289,6 +297,11 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
         line = str(error).splitlines()[0]
         raise SensoriumError(f"{folder}: the saved model is damaged ({line})") from None
     _refuse_newer(about, folder)
+    if about.get("weights_sha256", weights_digest) != weights_digest:  # models of before do not say it
+        raise SensoriumError(
+            f"{folder}: model.safetensors is not what was saved, so it is damaged; copy the model again, or "
+            "train it again"
+        )
     recipe = parse_recipe(content, folder=folder)
     columns, targets = new_columns(recipe)
     try:

@@ -165,10 +165,21 @@ def output_sentences(found: OutputContributions) -> list[str]:
         amount = does.format(f"{value(gain)} ({limits(gain)})")
         found_out = verdict(gain, 0.0, "max")
         said = no_interval(gain, "without it") if found_out == "unknown" else _PAYS[found_out]
+        if found_out == "unclear" and _helps(contribution.shapley):
+            said = HELPS_AMONG_OTHERS
         lines.append(f"{name} {amount} the {metric_name(found.metric)}: {said}")
     return lines
 
 
+def _helps(fair: Interval | None) -> bool:
+    """Whether an input's Shapley value is surely above 0."""
+    return fair is not None and verdict(fair, 0.0, "max") == "better"
+
+
+HELPS_AMONG_OTHERS = (
+    "the interval includes 0, so beside all others these rows cannot tell that it pays; over all subsets of "
+    "inputs its Shapley value is above 0: others tell what it tells, and it helps where they are missing."
+)
 _PAYS: dict[Verdict, str] = {
     "better": "it pays.",
     "worse": "the model does better without it.",

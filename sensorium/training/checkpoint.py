@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,7 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], progress: Mapping
     beside = path.with_name(f".{path.name}.part")
     plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     try:
-        save_file(plain, beside, metadata={"progress": json.dumps(progress)})
+        save_file(plain, beside, metadata={"progress": json.dumps(progress), "crc32": _checksum(plain)})
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -46,10 +47,22 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            progress = json.loads((file.metadata() or {})["progress"])
-            return {name: file.get_tensor(name) for name in file.keys()}, progress  # noqa: SIM118
+            about = file.metadata() or {}
+            progress = json.loads(about["progress"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise SensoriumError(f"{path} is damaged ({error}); start over with --fresh") from None
+    if about.get("crc32", "") not in ("", _checksum(tensors)):
+        raise SensoriumError(f"{path} is damaged (not what was written); start over with --fresh")
+    return tensors, progress
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of all values, name by name: tells damage, in a tenth of a second for 200 MB."""
+    found = 0
+    for name in sorted(tensors):
+        found = zlib.crc32(tensors[name].reshape(-1).view(torch.uint8).numpy(), found)
+    return f"{found:08x}"
 
 
 def pack(prefix: str, state: Any) -> tuple[dict[str, Tensor], Any]:

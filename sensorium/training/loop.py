@@ -266,8 +266,14 @@ class Trainer:
         return min(64, 2 * self.micro_batch)
 
     def _is_best(self, validation: dict[str, float]) -> bool:
-        """Whether this epoch is the best so far; the last one is, where nothing can be compared."""
+        """Whether this epoch is the best so far; the last one is, where nothing can be compared.
+
+        Weights of which the loss is no number never are.
+        """
         progress = self.state.progress
+        if len(self.prepared.parts["validation"]) and "loss" not in validation:
+            progress.epochs_without_gain += 1
+            return False
         value = validation.get(self.metric)
         if value is None and progress.best is None:
             return True

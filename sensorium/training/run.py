@@ -92,7 +92,10 @@ class RunFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
-                raise SensoriumError(f"{self.path}: another process is training in this folder") from None
+                raise SensoriumError(
+                    f"{self.path}: another process is training in this folder: wait for it, or name "
+                    "another folder with --runs"
+                ) from None
             yield
 
     def refuse_another(self, recipe: Recipe) -> None:

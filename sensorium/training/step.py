@@ -140,8 +140,8 @@ class Stepper:
                 scores += own
         if not math.isfinite(total):
             raise SensoriumError(
-                f"the loss is {total} at step {state.progress.step}: lower training.optimizer.lr, "
-                "or look for extreme values in the table; the weights of the last checkpoint are kept"
+                f"the loss is {total} at step {state.progress.step}: lower training.optimizer.lr, or look "
+                "for extreme values in the table, and train again with --fresh; the best weights are kept"
             )
         learner.balance_gradients(scores)
         return reported

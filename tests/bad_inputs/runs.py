@@ -22,6 +22,16 @@ def cut(name: str, size: int = 100) -> Spoil:
     return lambda folder: (folder / name).write_bytes((folder / name).read_bytes()[:size])
 
 
+def flip(name: str) -> Spoil:
+    """Other bytes at the end of a file, where the values of tensors are."""
+
+    def spoil(folder: Path) -> None:
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content[:-8] + bytes(255 - byte for byte in content[-8:]))
+
+    return spoil
+
+
 def remove(name: str) -> Spoil:
     return lambda folder: (folder / name).unlink()
 
@@ -64,6 +74,9 @@ def checkpoint_of_another(folder: Path) -> None:
 
     _, about = load_checkpoint(folder / LAST)
     save_checkpoint(folder / LAST, {"learner.weight": torch.zeros(3)}, about)
+
+
+CHANGED = f"{MODEL}: model.safetensors is not what was saved, so it is damaged; copy the model again, or train it again"
 
 
 def pipe(folder: Path) -> None:
@@ -159,7 +172,19 @@ RUNS: tuple[Case, ...] = (
         "weights of another model",
         other_weights,
         PREDICT,
-        f"{MODEL}: the weights do not fit the recipe beside them (…)",
+        CHANGED,
+    ),
+    Case(
+        "weights of which some bytes have changed",
+        flip(f"{MODEL}/model.safetensors"),
+        PREDICT,
+        CHANGED,
+    ),
+    Case(
+        "a checkpoint of which some bytes have changed",
+        both(unfinished, flip(LAST)),
+        TRAIN,
+        f"{LAST} is damaged (not what was written); start over with --fresh",
     ),
     Case(
         "columns of another model",
