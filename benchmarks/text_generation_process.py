@@ -34,7 +34,7 @@ def step(weights: str, tokens: int, chunk: int) -> dict[str, float]:
 
     def work() -> None:
         states = model.states(vectors, mask)
-        token_losses(states, model.output_weight, ids, mask, chunk=chunk).mean().backward()
+        torch.autograd.backward(token_losses(states, model.output_weight, ids, mask, chunk=chunk).mean())
 
     before = _resident()
     taken = cost(work)

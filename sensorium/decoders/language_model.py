@@ -47,7 +47,7 @@ class LanguageModel(nn.Module):
         self.width = int(whole.get_input_embeddings().weight.shape[1])
         self.context = int(getattr(self.config, "max_position_embeddings", None) or 1_000_000)
         self._writer: Writer | None = None
-        self._writer_of: tuple[tuple[int, int], ...] = ()
+        self._writer_of: tuple[int, ...] = ()
         if checkpoint.files:
             _check_logits(self, whole)
 
@@ -75,7 +75,7 @@ class LanguageModel(nn.Module):
 
     def writer(self) -> Writer:
         """What writes with the weights as they are now; made anew where they have changed since."""
-        now = tuple((id(one), one._version) for one in self.parameters())
+        now = tuple(_mark(one) for one in self.parameters())
         if self._writer is None or self._writer_of != now:
             self._writer, self._writer_of = self._new_writer(), now
         return self._writer
@@ -87,6 +87,13 @@ class LanguageModel(nn.Module):
         if self.output is not None:
             weights["lm_head.weight"] = self.output_weight
         return quick_llama(self.config, weights)
+
+
+def _mark(parameter: nn.Parameter) -> int:
+    """What changes with the numbers of a parameter; optimizers change them without raising the version."""
+    if parameter.requires_grad:
+        return hash(float(parameter.detach().sum(dtype=torch.float64)))
+    return hash((id(parameter), parameter._version))
 
 
 def open_writer(checkpoint: Checkpoint) -> Writer:

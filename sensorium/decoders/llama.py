@@ -176,7 +176,7 @@ class Llama:
         seen = _seen(memory, vectors.shape[1])
         states = vectors.float()
         for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
-            mixed = layer.queries_keys_values(self._even(states)).unflatten(-1, (-1, self.head))
+            mixed = layer.queries_keys_values(self._even(states)).view(*vectors.shape[:2], -1, self.head)
             turned = _turn(mixed[:, :, : self.queries + self.groups], turns).to(self.dtype).transpose(1, 2)
             keys[:, :, memory.length : end] = turned[:, self.queries :]
             values[:, :, memory.length : end] = mixed[:, :, self.queries + self.groups :].transpose(1, 2)
@@ -267,7 +267,7 @@ def _turns(config: Any, head: int) -> Tensor:
 
 def _turn(values: Tensor, turns: Tensor) -> Tensor:
     """`(N, L, heads, d)` turned by `(N, L, 1, d / 2)`, float32."""
-    pairs = torch.view_as_complex(values.float().unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(values.float().view(*values.shape[:3], -1, 2))
     return torch.view_as_real(pairs * turns).flatten(3)
 
 
