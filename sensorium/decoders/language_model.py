@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sensorium.decoders.llama import is_quick, missing_weights, quick_llama
+from sensorium.decoders.llama import missing_weights, quick_llama
+from sensorium.decoders.llama_shape import shape_of
 from sensorium.encoders.pretrained.backbone import load_causal, read_weights
 from sensorium.encoders.pretrained.tune import merged_state
 from sensorium.errors import WeightsError, require
@@ -81,12 +82,13 @@ class LanguageModel(nn.Module):
         return self._writer
 
     def _new_writer(self) -> Writer:
-        if not is_quick(self.config):
+        shape = shape_of(self.config.to_dict())
+        if shape is None:
             return TransformersWriter(self)
         weights = merged_state(self.backbone)
         if self.output is not None:
             weights["lm_head.weight"] = self.output_weight
-        return quick_llama(self.config, weights)
+        return quick_llama(shape, weights)
 
 
 def _mark(parameter: nn.Parameter) -> int:
@@ -102,11 +104,11 @@ def open_writer(checkpoint: Checkpoint) -> Writer:
     Raises:
         WeightsError: when it is none, or its files are damaged.
     """
-    if checkpoint.config.get("model_type") == "llama":
-        config = require("transformers", "weights").LlamaConfig(**checkpoint.config)
+    shape = shape_of(checkpoint.config)
+    if shape is not None:  # then transformers need not even be imported
         weights = {name.removeprefix("model."): one for name, one in read_weights(checkpoint).items()}
-        if is_quick(config) and not missing_weights(config, weights):
-            return quick_llama(config, weights)
+        if not missing_weights(shape, weights):
+            return quick_llama(shape, weights)
     return LanguageModel(checkpoint).writer()
 
 
