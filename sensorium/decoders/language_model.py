@@ -74,6 +74,16 @@ class LanguageModel(nn.Module):
         ).last_hidden_state
         return found
 
+    def compute_twice(self) -> None:
+        """Has every block that was told so compute its activations twice, those that are frozen too.
+
+        What is frozen is in evaluation mode, where transformers keeps activations; a gradient that passes
+        through it to a projector needs them all the same. The parts of a block stay in their modes.
+        """
+        for part in self.backbone.modules():
+            if getattr(part, "gradient_checkpointing", False):
+                part.training = True
+
     def writer(self) -> Writer:
         """What writes with the weights as they are now; made anew where they have changed since."""
         now = tuple(_mark(one) for one in self.parameters())
