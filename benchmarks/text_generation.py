@@ -32,6 +32,7 @@ from torch import Tensor
 from benchmarks.common import circumstances, cost, in_turns, parser, rates, report, spread
 from sensorium.decoders.causal import CausalDecoderConfig
 from sensorium.decoders.llama import Llama, quick_llama
+from sensorium.decoders.llama_shape import shape_of
 from sensorium.decoders.losses import CHUNK
 from sensorium.decoders.writing import Ends, WritingConfig, write
 from sensorium.encoders.pretrained.backbone import load_causal
@@ -67,7 +68,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure_speed(content: dict[str, Any], weights: str, chosen: Any) -> dict[str, Any]:
     """Fills the tables of prompts and of generation; returns what else is to be said."""
     whole = load_causal(find(weights, Path()))
-    own = quick_llama(whole.config, whole.base_model.state_dict())
+    shape = shape_of(whole.config.to_dict())
+    if shape is None:
+        raise RuntimeError(f"{weights} is no Llama of the own forward pass")
+    own = quick_llama(shape, whole.base_model.state_dict())
     threads_before = torch.get_num_threads()
     for threads in chosen.threads:
         torch.set_num_threads(threads)

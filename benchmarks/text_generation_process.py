@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -34,26 +33,26 @@ def step(weights: str, tokens: int, chunk: int) -> dict[str, float]:
 
     def work() -> None:
         states = model.states(vectors, mask)
-        token_losses(states, model.output_weight, ids, mask, chunk=chunk).mean().backward()
+        torch.autograd.backward(token_losses(states, model.output_weight, ids, mask, chunk=chunk).mean())
 
-    before = _resident()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew: loading has one of its own
+    before = _resident("VmRSS")
     taken = cost(work)
-    return {"peak, MB": _peak(), "MB beyond the loaded model": _peak() - before, "CPU-seconds": taken.cpu}
+    peak = _resident("VmHWM")
+    return {"peak, MB": peak, "MB beyond the loaded model": peak - before, "CPU-seconds": taken.cpu}
 
 
 def load(weights: str) -> dict[str, float]:
     """From files to a model that writes."""
     taken = cost(lambda: open_writer(find(weights, Path())))
-    return {"seconds": taken.wall, "CPU-seconds": taken.cpu, "peak, MB": _peak()}
+    return {"seconds": taken.wall, "CPU-seconds": taken.cpu, "peak, MB": _resident("VmHWM")}
 
 
-def _peak() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / _MEGABYTE
-
-
-def _resident() -> float:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / _MEGABYTE
+def _resident(field: str) -> float:
+    """MB of this process; what getrusage calls its peak begins with that of the parent."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    found = next(line for line in lines if line.startswith(f"{field}:"))
+    return int(found.split()[1]) * 1024 / _MEGABYTE
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -31,5 +32,8 @@ def chat(
     writing = writing_of(length=length, seconds=seconds, temperature=temperature, seed=seed)
     model = open_chat(run, weights or PLAIN)
     said = message if message else typer.get_text_stream("stdin")
+    if not message and sys.stdin.isatty():
+        before = f"; before it may stand {'=path '.join(model.inputs)}=path" if model.inputs else ""
+        typer.echo(f"a message a line{before}; Ctrl-D ends", err=True)
     for piece in talk(model, said, writing, system):
         typer.echo(piece, nl=False)

@@ -63,7 +63,7 @@ class CausalTextColumn(PretrainedTextColumn):
             raise WeightsError(
                 f"{self.checkpoint.name}: its config.json names no eos_token_id, so no text would end"
             )
-        return tuple(one + SHIFT for one in ends)
+        return tuple(int(one) + SHIFT for one in ends if one is not None)
 
     @cached_property
     def special(self) -> tuple[int, ...]:

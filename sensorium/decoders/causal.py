@@ -21,7 +21,7 @@ from sensorium.decoders.projectors import Projector
 from sensorium.decoders.prompt import Piece, laid_out, named_inputs, pieces, with_inputs
 from sensorium.decoders.writing import WritingConfig, Written, write
 from sensorium.encoders.pretrained.config import PretrainedConfig
-from sensorium.encoders.pretrained.tune import begin_tuning, learning_rates
+from sensorium.encoders.pretrained.tune import begin_tuning, keep_less, learning_rates
 
 _MANNERS = re.compile(r"projector|lora|last-[1-9]\d*|full")
 
@@ -68,7 +68,7 @@ class CausalDecoderConfig(DecoderConfig):
     alpha: float = Field(16.0, gt=0, description="lora: updates are multiplied by alpha / rank")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora: of what enters the updates")
     gradient_checkpointing: bool = Field(
-        False, description="compute activations of tuned blocks twice, to keep less in memory"
+        False, description="compute activations of the language model twice, to keep less in memory"
     )
     length: int = Field(64, ge=1, le=100_000, description="tokens of a text that are learned")
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="share of the target spread over all tokens")
@@ -138,7 +138,10 @@ class CausalDecoder(Decoder):
 
     def begin_tuning(self) -> None:
         """Frees the part of the language model that `tune` names."""
-        if not self.config.tuning.frozen:
+        if self.config.tuning.frozen:
+            if self.config.gradient_checkpointing:
+                keep_less(self.language.backbone, self.config.tuning)
+        else:
             begin_tuning(self.language.backbone, self.config.tuning)
             if self.language.output is not None:
                 self.language.output.requires_grad_(self.config.tune == "full")
@@ -161,6 +164,8 @@ class CausalDecoder(Decoder):
         real = torch.arange(after.shape[1], device=after.device) <= length
         vectors = torch.cat([prompt, self.language.embed(words - SHIFT).to(prompt.dtype)], dim=1)
         check_context(vectors.shape[1], self.language.context, self.column.checkpoint.name)
+        if self.training and self.config.gradient_checkpointing:
+            self.language.compute_twice()
         states = self.language.states(vectors, torch.cat([mask, target.mask], dim=1))
         real = real & target.present.unsqueeze(1)
         losses = token_losses(

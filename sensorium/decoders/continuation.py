@@ -29,7 +29,7 @@ class Continued:
 
     def rows(self, index: Tensor) -> Continued:
         """The same for other texts."""
-        guided = self.guided and self.guided.rows(index.tolist())
+        guided = None if self.guided is None else self.guided.rows(index.tolist())
         return Continued(self.memory.rows(index), guided)
 
 
@@ -90,7 +90,8 @@ class Continuation:
         memory = self.writer.begin(mask, prompt + config.length)
         if prompt > 1:
             _, memory = self.writer.read(vectors[:, :-1], memory)
-        return Continued(memory, self.guide and self.guide.begin(len(vectors))), config
+        guided = None if self.guide is None else self.guide.begin(len(vectors))
+        return Continued(memory, guided), config
 
     def step(self, last: Tensor, state: Any) -> tuple[Tensor, Continued]:
         """See `writing.Step`."""

@@ -12,6 +12,9 @@ from torch import Tensor
 from sensorium.data.causal_text import SHIFT, CausalTextColumn
 from sensorium.errors import RecipeError, require
 
+_LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+"""JSON on one line, as `json.dumps` writes it: where blanks are free, small models write them without end."""
+
 
 class Guide:
     """Rules for texts; with llguidance where there is a schema or a grammar.
@@ -99,7 +102,7 @@ def _matcher(column: CausalTextColumn, json_schema: Mapping[str, Any] | None, gr
         if json_schema is None:
             rules = library.LLMatcher.grammar_from_lark(grammar)
         else:
-            rules = library.LLMatcher.grammar_from_json_schema(json.dumps(json_schema))
+            rules = library.LLMatcher.grammar_from_json_schema(json.dumps(json_schema), overrides=_LAYOUT)
         tokens = library.LLTokenizer(column.checkpoint.tokenizer, eos_token=ends)
     except ValueError as error:
         raise RecipeError(f"{field}: {_first_line(error)}") from None

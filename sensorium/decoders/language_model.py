@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sensorium.decoders.llama import is_quick, missing_weights, quick_llama
+from sensorium.decoders.llama import missing_weights, quick_llama
+from sensorium.decoders.llama_shape import shape_of
 from sensorium.encoders.pretrained.backbone import load_causal, read_weights
 from sensorium.encoders.pretrained.tune import merged_state
 from sensorium.errors import WeightsError, require
@@ -47,7 +48,7 @@ class LanguageModel(nn.Module):
         self.width = int(whole.get_input_embeddings().weight.shape[1])
         self.context = int(getattr(self.config, "max_position_embeddings", None) or 1_000_000)
         self._writer: Writer | None = None
-        self._writer_of: tuple[tuple[int, int], ...] = ()
+        self._writer_of: tuple[int, ...] = ()
         if checkpoint.files:
             _check_logits(self, whole)
 
@@ -73,20 +74,38 @@ class LanguageModel(nn.Module):
         ).last_hidden_state
         return found
 
+    def compute_twice(self) -> None:
+        """Has every block that was told so compute its activations twice, those that are frozen too.
+
+        What is frozen is in evaluation mode, where transformers keeps activations; a gradient that passes
+        through it to a projector needs them all the same. The parts of a block stay in their modes.
+        """
+        for part in self.backbone.modules():
+            if getattr(part, "gradient_checkpointing", False):
+                part.training = True
+
     def writer(self) -> Writer:
         """What writes with the weights as they are now; made anew where they have changed since."""
-        now = tuple((id(one), one._version) for one in self.parameters())
+        now = tuple(_mark(one) for one in self.parameters())
         if self._writer is None or self._writer_of != now:
             self._writer, self._writer_of = self._new_writer(), now
         return self._writer
 
     def _new_writer(self) -> Writer:
-        if not is_quick(self.config):
+        shape = shape_of(self.config.to_dict())
+        if shape is None:
             return TransformersWriter(self)
         weights = merged_state(self.backbone)
         if self.output is not None:
             weights["lm_head.weight"] = self.output_weight
-        return quick_llama(self.config, weights)
+        return quick_llama(shape, weights)
+
+
+def _mark(parameter: nn.Parameter) -> int:
+    """What changes with the numbers of a parameter; optimizers change them without raising the version."""
+    if parameter.requires_grad:
+        return hash(float(parameter.detach().sum(dtype=torch.float64)))
+    return hash((id(parameter), parameter._version))
 
 
 def open_writer(checkpoint: Checkpoint) -> Writer:
@@ -95,11 +114,11 @@ def open_writer(checkpoint: Checkpoint) -> Writer:
     Raises:
         WeightsError: when it is none, or its files are damaged.
     """
-    if checkpoint.config.get("model_type") == "llama":
-        config = require("transformers", "weights").LlamaConfig(**checkpoint.config)
+    shape = shape_of(checkpoint.config)
+    if shape is not None:  # then transformers need not even be imported
         weights = {name.removeprefix("model."): one for name, one in read_weights(checkpoint).items()}
-        if is_quick(config) and not missing_weights(config, weights):
-            return quick_llama(config, weights)
+        if not missing_weights(shape, weights):
+            return quick_llama(shape, weights)
     return LanguageModel(checkpoint).writer()
 
 

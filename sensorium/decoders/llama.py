@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, ops
 from torch.nn import functional
 
+from sensorium.decoders.llama_shape import Shape
 from sensorium.encoders.pretrained.frozen import multiplies_bfloat16
 from sensorium.encoders.pretrained.precision import LEAST_COSINE
 
@@ -28,32 +29,16 @@ _MULTIPLIED_AGAIN = 32
 """Tokens, the likeliest, whose logits are float32 whatever the weights are."""
 
 
-def is_quick(config: Any) -> bool:
-    """Whether an architecture is Llama as it is written here; transformers' own code runs the others.
-
-    Args:
-        config: as transformers has it.
-    """
-    rope = getattr(config, "rope_parameters", None) or {}
-    return bool(
-        config.model_type == "llama"
-        and rope.get("rope_type", "default") == "default"
-        and config.hidden_act == "silu"
-        and not getattr(config, "attention_bias", False)
-        and not getattr(config, "mlp_bias", False)
-    )
-
-
-def quick_llama(config: Any, weights: Mapping[str, Tensor]) -> Llama:
+def quick_llama(shape: Shape, weights: Mapping[str, Tensor]) -> Llama:
     """A Llama in bfloat16, where this CPU multiplies that in hardware and the answers agree; else in float32.
 
     Args:
-        config, weights: as for `Llama`.
+        shape, weights: as for `Llama`.
     """
-    plain = Llama(config, weights, torch.float32)
+    plain = Llama(shape, weights, torch.float32)
     if plain.vectors.device.type != "cpu" or not multiplies_bfloat16():
         return plain
-    lowered = Llama(config, weights, torch.bfloat16)
+    lowered = Llama(shape, weights, torch.bfloat16)
     cosine = functional.cosine_similarity(_probed(lowered), _probed(plain), dim=1).min()
     return lowered if float(cosine) >= LEAST_COSINE else plain
 
@@ -104,10 +89,10 @@ class Memory:
         )
 
 
-def missing_weights(config: Any, weights: Mapping[str, Tensor]) -> bool:
+def missing_weights(shape: Shape, weights: Mapping[str, Tensor]) -> bool:
     """Whether `Llama` needs weights that are not there; an output of its own may be tied to the vectors."""
-    layers = {f"layers.{i}.{part}.weight" for i in range(config.num_hidden_layers) for part in _PARTS}
-    output = set() if config.tie_word_embeddings else {"lm_head.weight"}
+    layers = {f"layers.{i}.{part}.weight" for i in range(shape.layers) for part in _PARTS}
+    output = set() if shape.tied else {"lm_head.weight"}
     return not {"embed_tokens.weight", "norm.weight", *output, *layers} <= set(weights)
 
 
@@ -119,22 +104,21 @@ class Llama:
     from layer to layer is float32; what is multiplied has the dtype of the weights.
 
     Args:
-        config: as transformers has it.
+        shape: its sizes.
         weights: by the names of transformers' LlamaModel; `lm_head.weight` where the output has its own.
         dtype: float32 or bfloat16.
     """
 
-    def __init__(self, config: Any, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
+    def __init__(self, shape: Shape, weights: Mapping[str, Tensor], dtype: torch.dtype) -> None:
         self.dtype = dtype
-        self.queries, self.groups = config.num_attention_heads, config.num_key_value_heads
-        self.head = getattr(config, "head_dim", None) or config.hidden_size // self.queries
-        self.epsilon = config.rms_norm_eps
-        self.layers = [self._layer(weights, f"layers.{i}.") for i in range(config.num_hidden_layers)]
+        self.queries, self.groups, self.head = shape.queries, shape.groups, shape.head
+        self.epsilon = shape.epsilon
+        self.layers = [self._layer(weights, f"layers.{i}.") for i in range(shape.layers)]
         self.vectors = weights["embed_tokens.weight"].detach().to(dtype)
         output = weights.get("lm_head.weight", weights["embed_tokens.weight"])
         self.output_rows = (output.detach().float() * weights["norm.weight"].detach().float()).to(dtype)
         self.output = _product(self.output_rows, dtype)
-        self.turns = _turns(config, self.head).to(self.vectors.device)
+        self.turns = _turns(shape).to(self.vectors.device)
 
     @property
     def context(self) -> int:
@@ -176,7 +160,7 @@ class Llama:
         seen = _seen(memory, vectors.shape[1])
         states = vectors.float()
         for layer, keys, values in zip(self.layers, memory.keys, memory.values, strict=True):
-            mixed = layer.queries_keys_values(self._even(states)).unflatten(-1, (-1, self.head))
+            mixed = layer.queries_keys_values(self._even(states)).view(*vectors.shape[:2], -1, self.head)
             turned = _turn(mixed[:, :, : self.queries + self.groups], turns).to(self.dtype).transpose(1, 2)
             keys[:, :, memory.length : end] = turned[:, self.queries :]
             values[:, :, memory.length : end] = mixed[:, :, self.queries + self.groups :].transpose(1, 2)
@@ -257,17 +241,16 @@ def _side_by_side(weight: Tensor, head: int) -> Tensor:
     return weight.view(-1, 2, head // 2, weight.shape[1]).transpose(1, 2).reshape_as(weight)
 
 
-def _turns(config: Any, head: int) -> Tensor:
+def _turns(shape: Shape) -> Tensor:
     """`(context, d / 2)` complex numbers by which the pairs of a head are turned at every place."""
-    theta = float(config.rope_parameters["rope_theta"])
-    speeds = theta ** -(torch.arange(0, head, 2, dtype=torch.float32) / head)
-    angles = torch.arange(config.max_position_embeddings, dtype=torch.float32)[:, None] * speeds
+    speeds = shape.theta ** -(torch.arange(0, shape.head, 2, dtype=torch.float32) / shape.head)
+    angles = torch.arange(shape.context, dtype=torch.float32)[:, None] * speeds
     return torch.polar(torch.ones_like(angles), angles)
 
 
 def _turn(values: Tensor, turns: Tensor) -> Tensor:
     """`(N, L, heads, d)` turned by `(N, L, 1, d / 2)`, float32."""
-    pairs = torch.view_as_complex(values.float().unflatten(-1, (-1, 2)))
+    pairs = torch.view_as_complex(values.float().view(*values.shape[:3], -1, 2))
     return torch.view_as_real(pairs * turns).flatten(3)
 
 

@@ -87,7 +87,7 @@ class QueryProjector(nn.Module):
         return Tokens(found, torch.ones(found.shape[:2], dtype=torch.bool, device=found.device))
 
     def _split(self, values: Tensor) -> Tensor:
-        return values.unflatten(-1, (self.HEADS, -1)).transpose(1, 2)
+        return values.view(*values.shape[:2], self.HEADS, -1).transpose(1, 2)
 
 
 class PixelShuffleProjector(nn.Module):

@@ -15,6 +15,7 @@ from sensorium.decoders.causal import CausalDecoder, CausalDecoderConfig
 from sensorium.decoders.writing import WritingConfig
 from sensorium.errors import RecipeError, SensoriumError, WeightsError
 from sensorium.fitting import train_in
+from sensorium.frozen import keep_still
 from sensorium.predict import load
 from sensorium.recipe import Recipe, parse_recipe
 from sensorium.training.checkpoint import load_checkpoint
@@ -113,6 +114,24 @@ def test_what_is_tuned_gets_a_gradient(home: Path, tune: str, moves: str) -> Non
     assert moved == trained
     rates = decoder.learning_rates(1e-3)
     assert {name for name, one in decoder.named_parameters() if one in rates} == of_model
+
+
+@pytest.mark.parametrize("tune", ["projector", "last-1"])
+def test_frozen_blocks_compute_their_activations_twice(home: Path, tune: str) -> None:
+    gradients = []
+    for twice in (False, True):
+        decoder = decoder_of(home, tune=tune, gradient_checkpointing=twice)
+        decoder.begin_tuning()
+        keep_still(decoder.train())
+        passes: list[int] = []
+        hook = decoder.language.backbone.layers[0].mlp.register_forward_pre_hook(
+            lambda *_, passes=passes: passes.append(1)
+        )
+        decoder.loss(*rows_of(decoder)).sum().backward()
+        hook.remove()
+        assert len(passes) == 1 + twice
+        gradients.append(decoder.projector.norm.weight.grad)
+    torch.testing.assert_close(*gradients)
 
 
 def test_beams_and_drawn_texts(home: Path) -> None:

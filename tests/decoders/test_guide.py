@@ -48,9 +48,10 @@ def written(writer: Writer, column: CausalTextColumn, guide: Guide | None, **how
 
 @pytest.mark.parametrize("how", [{}, {"beams": 3}, {"temperature": 2.0, "best": 2, "seed": 4}])
 def test_json_of_a_schema(writer: Writer, column: CausalTextColumn, how: dict[str, Any]) -> None:
-    guide = Guide(column, {**SCHEMA, "x-guidance": {"whitespace_flexible": False}}, None)
+    guide = Guide(column, SCHEMA, None)
     for text in written(writer, column, guide, length=60, **how):
         found = json.loads(text)
+        assert text == json.dumps(found)
         assert set(found) == {"ok", "n"}
         assert isinstance(found["ok"], bool)
         assert 0 <= found["n"] <= 9

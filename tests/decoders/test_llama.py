@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from sensorium.decoders.language_model import LanguageModel, TransformersWriter, Writer, open_writer
-from sensorium.decoders.llama import Llama, is_quick
+from sensorium.decoders.llama import Llama
+from sensorium.decoders.llama_shape import Shape, shape_of
 from sensorium.encoders.pretrained.tune import merged_state
 from sensorium.errors import WeightsError
 from sensorium.weights import find
@@ -30,7 +31,13 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LanguageModel:
 
 def plain(model: LanguageModel) -> Llama:
     """In float32, whatever this machine multiplies fast."""
-    return Llama(model.config, merged_state(model.backbone), torch.float32)
+    return Llama(shape(model), merged_state(model.backbone), torch.float32)
+
+
+def shape(model: LanguageModel) -> Shape:
+    found = shape_of(model.config.to_dict())
+    assert found is not None
+    return found
 
 
 @torch.no_grad()
@@ -63,7 +70,7 @@ def test_rows_of_one_beginning_go_different_ways(model: LanguageModel) -> None:
 
 
 def test_bfloat16_is_close(model: LanguageModel) -> None:
-    lowered = Llama(model.config, merged_state(model.backbone), torch.bfloat16)
+    lowered = Llama(shape(model), merged_state(model.backbone), torch.bfloat16)
     for one, other in zip(read_in_parts(lowered), read_in_parts(plain(model)), strict=True):
         assert float(functional.cosine_similarity(one, other, dim=1).min()) > 0.999
 
@@ -71,7 +78,7 @@ def test_bfloat16_is_close(model: LanguageModel) -> None:
 def test_an_output_of_its_own_and_another_architecture_write_through_the_same_door(tmp_path: Path) -> None:
     for name, changes in (("llama", {"tie_word_embeddings": False}), ("qwen3", {})):
         model = LanguageModel(find(str(made_language_model(tmp_path / name, name, **changes)), Path()))
-        assert is_quick(model.config) == (name == "llama")
+        assert (shape_of(model.config.to_dict()) is None) == (name == "qwen3")
         assert (model.output is None) == (name == "qwen3")
         with torch.no_grad():
             whole = functional.linear(model.states(model.embed(IDS), MASK), model.output_weight)
@@ -82,14 +89,18 @@ def test_an_output_of_its_own_and_another_architecture_write_through_the_same_do
 def test_a_writer_is_made_anew_where_weights_have_changed(model: LanguageModel) -> None:
     before = model.writer()
     assert model.writer() is before
-    with torch.no_grad():
-        model.backbone.norm.weight.mul_(1.0)
-    assert model.writer() is not before
+    norm = model.backbone.norm.weight.requires_grad_()
+    norm.grad = torch.ones_like(norm)
+    tuned = model.writer()
+    torch.optim.AdamW([norm], lr=0.1, fused=True).step()
+    assert model.writer() is not tuned
+    norm.requires_grad_(False)
 
 
-def test_a_writer_of_the_files_alone_says_the_same(model: LanguageModel, tmp_path: Path) -> None:
+def test_a_writer_of_the_files_alone_says_the_same(tmp_path: Path) -> None:
     checkpoint = find(str(made_language_model(tmp_path / "again")), Path())
-    for one, other in zip(read_in_parts(open_writer(checkpoint)), read_in_parts(model.writer()), strict=True):
+    alone, whole = open_writer(checkpoint), LanguageModel(checkpoint).writer()
+    for one, other in zip(read_in_parts(alone), read_in_parts(whole), strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
@@ -99,3 +110,13 @@ def test_what_is_no_causal_model_is_refused(tmp_path: Path, architecture: str) -
     with pytest.raises(WeightsError, match="no causal language model") as error:
         LanguageModel(checkpoint)
     assert "\n" not in str(error.value)
+
+
+def test_sizes_as_old_and_new_checkpoints_say_them() -> None:
+    said = {"model_type": "llama", "num_attention_heads": 9, "hidden_size": 576, "num_key_value_heads": 3}
+    old = shape_of({**said, "rope_theta": 5e4, "rope_scaling": None})
+    new = shape_of({**said, "rope_parameters": {"rope_type": "default", "rope_theta": 5e4}})
+    assert old == new == Shape(32, 9, 3, 64, 1e-6, 5e4, 2048, False)
+    assert shape_of({**said, "rope_scaling": {"rope_type": "llama3", "factor": 8.0}}) is None
+    assert shape_of({**said, "mlp_bias": True}) is None
+    assert shape_of({**said, "model_type": "mistral"}) is None

@@ -46,7 +46,7 @@ def begin_tuning(backbone: nn.Module, config: PretrainedConfig) -> None:
         for parameter, level in levels(backbone).items():
             parameter.requires_grad_(level >= lowest)
     if config.gradient_checkpointing:
-        _keep_less(backbone, config)
+        keep_less(backbone, config)
 
 
 def freeze_unused(encoder: nn.Module, raw: Raw) -> None:
@@ -218,8 +218,12 @@ def _with_attention(module: nn.Module, inside: bool) -> Iterator[tuple[nn.Module
         yield from _with_attention(child, inside)
 
 
-def _keep_less(backbone: Any, config: PretrainedConfig) -> None:
-    """Turns gradient checkpointing on (Chen et al. 2016, arXiv:1604.06174)."""
+def keep_less(backbone: Any, config: PretrainedConfig) -> None:
+    """Turns gradient checkpointing on (Chen et al. 2016, arXiv:1604.06174).
+
+    Raises:
+        RecipeError: when the backbone cannot do it.
+    """
     able: list[Any] = [
         part for part in backbone.modules() if getattr(part, "supports_gradient_checkpointing", False)
     ]
