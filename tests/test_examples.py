@@ -68,7 +68,7 @@ def test_there_are_examples() -> None:
         "stamps",
         "tabular",
     }
-    assert len(RECIPES) >= 17
+    assert len(RECIPES) >= 18
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.as_posix())
