@@ -91,4 +91,4 @@ def test_trains_and_predicts(path: Path, tmp_path: Path, monkeypatch: pytest.Mon
     for name, head in recipe.outputs.items():
         assert answers[f"{name}_prediction"].null_count == 0
         if head.type == "category":
-            assert set(answers[f"{name}_prediction"].to_pylist()) <= set(table.column(name))
+            assert set(answers[f"{name}_prediction"].to_pylist()) <= set(table.column(head.column or name))

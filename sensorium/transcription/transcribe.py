@@ -35,16 +35,21 @@ class Segment(NamedTuple):
         end: likewise.
         text: what was said.
         score: mean log probability of a token.
+        final: False where the part goes on, and a later segment with the same start takes this one's place.
     """
 
     start: float
     end: float
     text: str
     score: float
+    final: bool = True
 
 
 def transcribe(
-    predictor: Predictor, sound: str | Path | bytes, detector: Literal["loudness", "silero"] = "loudness"
+    predictor: Predictor,
+    sound: str | Path | bytes,
+    detector: Literal["loudness", "silero"] = "loudness",
+    every: float | None = None,
 ) -> Iterator[Segment]:
     """Writes down a sound of up to four hours; a part is given as soon as it is written.
 
@@ -53,11 +58,16 @@ def transcribe(
         sound: a file, or its bytes.
         detector: what finds the parts in which somebody speaks: `silero` needs the package silero-vad,
             and tells speech from other noise.
+        every: seconds after which what was said so far in a part is given too; None: whole parts alone. Each
+            time the part is heard from its start.
 
     Raises:
         SensoriumError: when the model is another one, the sound cannot be read, or nobody speaks in it.
         MissingPackage: without the package that the detector needs.
+        ValueError: when `every` is not above 0.
     """
+    if every is not None and every <= 0:
+        raise ValueError(f"every: {every} seconds; a number above 0")
     name, output = _only(predictor, "inputs", "audio"), _only(predictor, "outputs", "text")
     column: Any = predictor.inputs[name].column
     samples = _read(sound)
@@ -66,11 +76,22 @@ def transcribe(
     spans = cut(found, column.config.seconds, levels)
     if not spans:
         raise SensoriumError(f"{_called(sound)}: nobody speaks in it, or it is silent; listen to it")
-    for span in spans:
-        part = samples[round(span.start * RATE) : round(span.end * RATE)]
-        answer = predictor.predict_table({column.config.column or name: [_wave(part)]})
-        text, score = answer[f"{output}_prediction"][0].as_py(), answer[f"{output}_score"][0].as_py()
-        yield Segment(*span, text, score)
+    source = column.config.column or name
+    for start, end in spans:
+        heard = start + every if every else end
+        while heard < end:
+            yield _written(predictor, source, output, samples, Span(start, heard), final=False)
+            heard += every or 0.0
+        yield _written(predictor, source, output, samples, Span(start, end), final=True)
+
+
+def _written(
+    predictor: Predictor, source: str, output: str, samples: Samples, span: Span, final: bool
+) -> Segment:
+    part = samples[round(span.start * RATE) : round(span.end * RATE)]
+    answer = predictor.predict_table({source: [_wave(part)]})
+    text, score = answer[f"{output}_prediction"][0].as_py(), answer[f"{output}_score"][0].as_py()
+    return Segment(*span, text, score, final)
 
 
 def whisper(weights: str = "openai/whisper-tiny.en", language: str = "en", beams: int = 1) -> Predictor:

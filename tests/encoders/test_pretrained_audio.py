@@ -131,6 +131,20 @@ def reference(folder: Path, name: str, part: Samples) -> Tensor:
     return states
 
 
+def test_the_silence_after_a_sound_is_kept_where_it_is_wanted(folders: dict[str, Path]) -> None:
+    """The whole two seconds that Whisper hears, as transformers has them; and other features."""
+    (part,) = sounds(16000, 0.7)
+    one = encoder(folders["whisper"], "whole")
+    tokens = one(raw([part]))
+    model = transformers.AutoModel.from_pretrained(folders["whisper"], dtype=torch.float32).eval()
+    with torch.no_grad():
+        states = model.encoder(processed(folders["whisper"], part, 16000).input_features).last_hidden_state
+    assert tokens.mask.shape == (1, 100)
+    assert tokens.mask.all()
+    torch.testing.assert_close(tokens.values, states, atol=2e-4, rtol=2e-4)
+    assert one.feature_key() != encoder(folders["whisper"], "tokens").feature_key()
+
+
 every_architecture = pytest.mark.parametrize("name", ARCHITECTURES)
 
 

@@ -46,6 +46,21 @@ def test_a_part_is_given_before_the_next_is_written(predictor):
     assert next(parts).start > 1.5
 
 
+def test_what_was_said_so_far_is_given_too(predictor):
+    sound = wave((1, 0.2), (1, 0), (0.5, 0.2))
+    parts = list(transcribe(predictor, sound, every=0.5))
+    assert [(round(part.start, 1), round(part.end, 1), part.final) for part in parts] == [
+        (0.0, 0.5, False),
+        (0.0, 1.0, False),
+        (0.0, 1.2, True),
+        (1.8, 2.3, False),
+        (1.8, 2.5, True),
+    ]
+    assert [part for part in parts if part.final] == list(transcribe(predictor, sound))
+    with pytest.raises(ValueError, match="above 0"):
+        next(transcribe(predictor, sound, every=0.0))
+
+
 @pytest.mark.parametrize(
     ("sound", "line"),
     [
