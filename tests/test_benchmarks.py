@@ -32,6 +32,7 @@ from benchmarks import (
     search,
     stamps_frozen,
     tables,
+    texts,
     training_speed,
     tutorial_models,
 )
@@ -61,6 +62,7 @@ BENCHMARKS: dict[str, Any] = {
     "search": search.main,
     "stamps_frozen": stamps_frozen.main,
     "tables": tables.main,
+    "texts": texts.main,
     "training_speed": training_speed.main,
     "tutorial_models": tutorial_models.main,
 }
