@@ -110,12 +110,11 @@ def test_a_scene_shows_what_its_answers_say() -> None:
 
 
 def test_the_questions_about_scenes_are_committed_as_they_are_built() -> None:
-    committed = pq.read_table(EXAMPLES / "questions" / "data" / "scenes.parquet").slice(0, 60).to_pylist()
-    built = questions.scenes(60, 0)[:60]
-    for one, other in zip(committed, built, strict=True):
-        assert [one[name] for name in ("scene", "kind", "question", "answer")] == [
-            other[name] for name in ("scene", "kind", "question", "answer")
-        ]
+    committed = pq.read_table(EXAMPLES / "questions" / "data" / "scenes.parquet").to_pylist()
+    built = questions.scenes(questions.TRAIN, questions.TEST)
+    for row in (*committed, *built):
+        del row["picture"]  # how a PNG is packed is for its library to say
+    assert committed == built
 
 
 def test_word_by_word_finds_the_words_that_go_together() -> None:

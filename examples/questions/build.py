@@ -41,7 +41,7 @@ COLOURS = {
 SHAPES = ("circle", "square", "triangle")
 LONGEST_NAME = 3
 """Of a stamp, in words; longer descriptions are sentences."""
-NUMBERS = ("none", "one", "two", "three", "four", "five")
+NUMBERS = ("none", "one", "two", "three")
 
 
 class Thing(NamedTuple):
@@ -61,8 +61,8 @@ class Asked(NamedTuple):
 
 
 def scene(dice: random.Random) -> list[Thing]:
-    """Two to five things in different cells."""
-    cells = dice.sample(range(9), dice.randint(2, 5))
+    """One to three things in different cells."""
+    cells = dice.sample(range(9), dice.randint(1, 3))
     return [Thing(dice.choice(SHAPES), dice.choice(list(COLOURS)), cell) for cell in cells]
 
 
@@ -118,12 +118,14 @@ def is_there(things: Sequence[Thing], dice: random.Random) -> Asked:
 
 
 def scenes(train: int, test: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows of so many scenes; a scene's questions stand on one side of the split."""
+    """Rows of so many different scenes; a scene's questions stand on one side of the split."""
     dice = random.Random(seed)
-    rows: list[dict[str, Any]] = []
-    for number in range(train + test):
+    seen: dict[bytes, list[Thing]] = {}
+    while len(seen) < train + test:
         things = scene(dice)
-        picture = drawn(things, dice)
+        seen.setdefault(drawn(things, dice), things)
+    rows: list[dict[str, Any]] = []
+    for number, (picture, things) in enumerate(seen.items()):
         shared = {"scene": number, "picture": picture, "split": "train" if number < train else "test"}
         rows += [{**shared, **asked._asdict()} for asked in questions(things, dice)]
     return rows
