@@ -30,7 +30,9 @@ RECIPES = {
     "cnn-embedding-lstm": "examples/classic/cnn_embedding_lstm.yaml",
     "cnn-224": "examples/classic/cnn_224.yaml",
     "reviews-chinese": "examples/reviews/chinese.yaml",
+    "reviews-chinese-ngrams": "examples/reviews/chinese-ngrams.yaml",
     "reviews-english": "examples/reviews/english.yaml",
+    "reviews-english-ngrams": "examples/reviews/english-ngrams.yaml",
 }
 COMMAND = [sys.executable, "-m", "sensorium.cli"]
 

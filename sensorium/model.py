@@ -349,7 +349,7 @@ def _text_of_answers(name: str | None, columns: Mapping[str, Column]) -> TextCol
 
 
 def _target(config: Any, folder: Path) -> Column:
-    """The column of an output; folders of weights are looked for beside the recipe."""
+    """The column of an output; one of pretrained weights looks for a folder of them beside the recipe."""
     column: Column = HEADS[config.type].target(config)
     if isinstance(column, FromCheckpoint):
         column.base = folder

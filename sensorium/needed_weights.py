@@ -16,7 +16,7 @@ _MEGABYTE = 2**20
 
 
 def needed_weights(recipe: Recipe) -> dict[str, str]:
-    """Input, or `outputs.` and output → the weights that it starts from; what starts from scratch is left out."""
+    """Input, or `outputs.` and output → the weights that it starts from; from scratch: left out."""
     named = {name: getattr(part.encoder, "weights", None) for name, part in recipe.inputs.items()}
     decoders = {name: getattr(part, "decoder", None) for name, part in recipe.outputs.items()}
     named |= {f"outputs.{name}": getattr(part, "weights", None) for name, part in decoders.items()}

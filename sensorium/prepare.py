@@ -65,7 +65,7 @@ class Prepared:
         return model
 
     def weights(self) -> dict[str, str]:
-        """Input, or `outputs.` and output → name and, where known, digest of the checkpoint it was made from."""
+        """Input, or `outputs.` and output → name and, where known, digest of its checkpoint."""
         found = {}
         for name, part in self.recipe.inputs.items():
             if isinstance(part.encoder, PretrainedConfig):

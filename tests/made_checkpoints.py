@@ -276,6 +276,26 @@ def made_checkpoint(
     return folder
 
 
+def made_whisper(folder: Path, **changes: Any) -> Path:
+    """A tiny Whisper that can write: it hears two seconds, and knows the words of `tests.made`."""
+    sizes = {
+        "decoder_ffn_dim": 128,
+        "decoder_layers": 2,
+        "max_source_positions": 100,
+        "eos_token_id": len(WORDS),
+    }
+    made_checkpoint(folder, "whisper", **(sizes | changes))
+    heard = {"chunk_length": 2, "n_samples": 32000}
+    _write(folder / "preprocessor_config.json", PROCESSORS["whisper"] | heard)
+    special = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
+    vocabulary = {token: number for number, token in enumerate([*WORDS, *special])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, WORDS[0]))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.add_special_tokens(special)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return folder
+
+
 def write_tokenizer(folder: Path, architecture: str) -> None:
     """A tokenizer that knows the words of `tests.made`, with the special tokens of the architecture."""
     special = _SPECIAL.get(architecture, ("[PAD]", "[UNK]", "[CLS]", "[SEP]"))

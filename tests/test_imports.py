@@ -45,13 +45,14 @@ STAGES = [
         "fitting",
         "ladder",
     },
-    {"comparison", "index", "classification", "transcription"},
+    {"comparison", "index", "classification", "transcription", "chat"},
     {"cli"},
     {"__main__"},
 ]
 """A part imports from its own stage and from those before it."""
 
 WITHIN_THEIR_STAGE = {
+    "decoders": {"encoders"},  # what reads pretrained weights
     "heads": {"decoders"},
     "recipe": {"sections", "yaml_file"},
     "model": {"recipe", "yaml_file"},

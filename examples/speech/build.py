@@ -97,10 +97,10 @@ def distinct_sentences(count: int) -> list[str]:
     return list(found)
 
 
-def speak(text: str, voice: Voice) -> media.Samples:
-    """Say a text; its speed follows from text and voice, within what is usual."""
+def speak(text: str, voice: Voice, number: int = 0) -> media.Samples:
+    """Say a text; its speed follows from text, voice and number, within what is usual."""
     program = media.require_program(voice.program, voice.program)
-    random = np.random.default_rng(media.stable_number(f"{text} {voice}"))
+    random = np.random.default_rng(media.stable_number(f"{text} {voice}") + number)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "speech.wav"
         if voice.program == "flite":

@@ -38,7 +38,7 @@ NUMBERS = (
 )
 LONGEST = 30.0
 """Seconds that Whisper hears at once."""
-_NOT_SAID_AS_WRITTEN = re.compile(r"[\d\[\]<>#*@/&]|www")
+_NOT_SAID_AS_WRITTEN = re.compile(r"[\d\[\]()<>#*@/&]|www")
 
 SCHEMA = pa.schema(
     [

@@ -16,6 +16,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sensorium.cli.chatting import chat
 from sensorium.cli.drafting import check, init
 from sensorium.cli.pretrained import embed, weights
 from sensorium.cli.searching import classify, index, search
@@ -36,6 +37,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "index": index,
     "search": search,
     "classify": classify,
+    "chat": chat,
 }
 """In the order in which `sensorium --help` lists them."""
 

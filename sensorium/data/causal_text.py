@@ -23,8 +23,8 @@ SHIFT = 1
 class CausalTextColumn(PretrainedTextColumn):
     """One text a row, as ids of a causal language model plus `SHIFT`, without its end.
 
-    `decode` gives int32 (L,), L at most `length`; `collate` gives values (B, L) int64, padded with 0, and mask
-    (B, L) bool. A text without a token is like a missing one.
+    `decode` gives int32 (L,), L at most `length`; `collate` gives values (B, L) int64, padded with 0, and
+    mask (B, L) bool. A text without a token is like a missing one.
 
     Attributes:
         base: what a relative folder of weights starts from.
@@ -61,7 +61,7 @@ class CausalTextColumn(PretrainedTextColumn):
         ends = said if isinstance(said, list) else [said]
         if not ends or not all(isinstance(one, int) for one in ends):
             raise WeightsError(
-                f"{self.checkpoint.name}: its config.json names no eos_token_id, so its texts would have no end"
+                f"{self.checkpoint.name}: its config.json names no eos_token_id, so no text would end"
             )
         return tuple(one + SHIFT for one in ends)
 

@@ -49,13 +49,13 @@ class CompactMap:
         return position if position < len(self._keys) and self._keys[position] == key else None
 
     def _sort_in(self) -> None:
-        keys = np.array(list(self._new), dtype=np.uint64)
-        records = np.frombuffer(bytearray().join(self._new.values()), dtype=np.uint8)
-        keys = np.concatenate([self._keys, keys])
-        order = np.argsort(keys)
-        self._keys = keys[order]
-        self._records = np.concatenate([self._records, records.reshape(len(self._new), self._width)])[order]
+        ordered = sorted(self._new)
+        keys = np.array(ordered, dtype=np.uint64)
+        records = np.frombuffer(bytearray().join(self._new[key] for key in ordered), dtype=np.uint8)
+        positions = np.searchsorted(self._keys, keys)
         self._new = {}
+        self._keys = np.insert(self._keys, positions, keys)
+        self._records = np.insert(self._records, positions, records.reshape(len(keys), self._width), axis=0)
 
 
 def key_of(*parts: object) -> int:

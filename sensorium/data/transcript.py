@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -12,7 +12,7 @@ from sensorium.data.ngram import NGrams
 from sensorium.data.text import TextColumn, TextConfig, as_text
 from sensorium.errors import CellError
 
-_UNSPOKEN = re.compile(r"[^\w\s'’]|_")
+_APOSTROPHES = "'’"
 
 
 class TranscriptConfig(TextConfig):
@@ -63,4 +63,11 @@ class TranscriptColumn(TextColumn):
                 continue
 
     def _normalised(self, text: str) -> str:
-        return super()._normalised(text if self._punctuation else _UNSPOKEN.sub(" ", text))
+        return super()._normalised(text if self._punctuation else _spoken(text))
+
+
+def _spoken(text: str) -> str:
+    """Blanks in place of punctuation and symbols; vowel signs, which are no letters, stay."""
+    return "".join(
+        one if one in _APOSTROPHES or unicodedata.category(one)[0] not in "PS" else " " for one in text
+    )

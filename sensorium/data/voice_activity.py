@@ -47,7 +47,8 @@ def loudness(samples: Samples, rate: int) -> npt.NDArray[np.float64]:
     whole = len(samples) // hop * hop
     powers = np.square(samples[:whole], dtype=np.float64).reshape(-1, hop).mean(axis=1)
     sums = np.cumsum(np.concatenate([[0.0], powers, np.zeros(width - 1)]))
-    return 10 * np.log10(np.maximum((sums[width:] - sums[:-width]) / width, 1e-12))
+    means = (sums[width:] - sums[:-width]) / width
+    return np.asarray(10 * np.log10(np.maximum(means, 1e-12)), np.float64)
 
 
 def active_spans(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sensorium.batch import Fused, Raw, Tokens
 from sensorium.data.causal_text import SHIFT, CausalTextColumn
-from sensorium.decoders.continuation import Continuation
+from sensorium.decoders.continuation import Continuation, check_context
 from sensorium.decoders.decoder import Decoder, DecoderConfig
 from sensorium.decoders.guide import Guide
 from sensorium.decoders.language_model import LanguageModel
@@ -36,21 +36,21 @@ class CausalDecoderConfig(DecoderConfig):
     )
     prompt: str = Field(
         "Describe this.",
-        description="what is asked; {name} stands for the tokens of that input, and inputs that are not named "
-        "stand in front",
+        description="what is asked; {name} stands for the tokens of that input, and inputs that it "
+        "does not name stand in front",
     )
     chat: bool = Field(
         True, description="put the prompt into the chat template of the weights, if they have one"
     )
     projector: Literal["mlp", "queries", "pixel_shuffle"] = Field(
         "mlp",
-        description="mlp: every token by itself; queries: 16 learned ones of every input; pixel_shuffle: four "
-        "neighbours of a picture become one",
+        description="mlp: every token by itself; queries: 16 learned ones of every input; pixel_shuffle: "
+        "four neighbours of a picture become one",
     )
     tune: str = Field(
         "projector",
-        description="projector: the weights stay as they are; lora: low-rank updates of attention; last-N, such "
-        "as last-2: the last N blocks; full: all; the projector learns with each",
+        description="projector: the weights stay as they are; lora: low-rank updates of attention; last-N, "
+        "such as last-2: the last N blocks; full: all; the projector learns with each",
     )
     lr: float | None = Field(
         None,
@@ -108,7 +108,7 @@ class CausalDecoderConfig(DecoderConfig):
 
 
 class CausalDecoder(Decoder):
-    """The fused tokens of every input pass through a projector and stand in the prompt as vectors of words do.
+    """The fused tokens of every input pass through a projector, and stand in the prompt as words do.
 
     Liu et al. 2023 (LLaVA), arXiv:2304.08485. The loss is that of the answer alone.
 
@@ -153,13 +153,14 @@ class CausalDecoder(Decoder):
 
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)` float32; target: `(B, L)` int64 tokens of `CausalTextColumn`, without an end."""
-        prompt, mask = self._vectors(fused, self._prompt(fused))
+        prompt, mask = self.vectors(self._prompt(fused), self.projector(fused), len(fused.tokens))
         end = self.column.ends[0]
         length = target.mask.sum(dim=1, keepdim=True)
         words = torch.where(target.mask, target.values, end)
         after = torch.cat([words, torch.full_like(length, end)], dim=1)
         real = torch.arange(after.shape[1], device=after.device) <= length
         vectors = torch.cat([prompt, self.language.embed(words - SHIFT).to(prompt.dtype)], dim=1)
+        check_context(vectors.shape[1], self.language.context, self.column.checkpoint.name)
         states = self.language.states(vectors, torch.cat([mask, target.mask], dim=1))
         real = real & target.present.unsqueeze(1)
         losses = token_losses(
@@ -175,7 +176,7 @@ class CausalDecoder(Decoder):
     def write(self, fused: Fused, writing: WritingConfig) -> Written:
         """Tokens of `CausalTextColumn`, without the end."""
         prompt = self._prompt(fused)
-        vectors, mask = self._vectors(fused, prompt)
+        vectors, mask = self.vectors(prompt, self.projector(fused), len(fused.tokens))
         with torch.autocast(mask.device.type, enabled=False):
             continuation = Continuation(self.language.writer(), self.column, self.guide)
             state, writing = continuation.begin(vectors, mask, writing)
@@ -184,27 +185,34 @@ class CausalDecoder(Decoder):
 
     def _prompt(self, fused: Fused) -> list[Piece]:
         """The prompt of the recipe, in which the fused tokens have their places."""
-        inputs = tuple(fused.places)
+        inputs = tuple(fused.places) or ("",)
         if inputs not in self._prompts:
             self._prompts[inputs] = self._pieces(inputs)
         return self._prompts[inputs]
 
     def _pieces(self, inputs: Sequence[str]) -> list[Piece]:
-        text = with_inputs(self.config.prompt, inputs)
+        text = with_inputs(self.config.prompt, {name: name for name in inputs})
         message = {"role": "user", "content": text}
         return pieces(laid_out([message], self.column) if self.config.chat else text, self.column)
 
-    def _vectors(self, fused: Fused, prompt: Sequence[Piece]) -> tuple[Tensor, Tensor]:
-        """Words and projected tokens, `(B, P, D)`, and which of them are real, `(B, P)` bool."""
-        rows, device = len(fused.tokens), fused.tokens.device
-        projected = self.projector(fused)
-        parts: list[Tokens] = [projected[""]] if "" in projected else []
+    def vectors(
+        self, prompt: Sequence[Piece], projected: Mapping[str, Tokens], rows: int
+    ) -> tuple[Tensor, Tensor]:
+        """Words and projected tokens, `(B, P, D)`, and which of them are real, `(B, P)` bool.
+
+        Args:
+            prompt: the same for all rows.
+            projected: what stands in it → tokens of B rows.
+            rows: B.
+        """
+        device = self.language.output_weight.device
+        parts: list[Tokens] = []
         for piece in prompt:
             if isinstance(piece, list):
                 ids = torch.tensor([piece], device=device) - SHIFT
                 real = torch.ones(rows, len(piece), dtype=torch.bool, device=device)
                 parts.append(Tokens(self.language.embed(ids).expand(rows, -1, -1), real))
-            elif piece in projected:  # a head that sees one input alone has no other
+            else:
                 parts.append(projected[piece])
         values = torch.cat([part.values.float() for part in parts], dim=1)
         return values, torch.cat([part.mask for part in parts], dim=1)

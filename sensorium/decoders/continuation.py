@@ -33,6 +33,24 @@ class Continued:
         return Continued(self.memory.rows(index), guided)
 
 
+def check_context(tokens: int, context: int, name: str) -> None:
+    """Refuses a prompt that leaves no room for what must follow.
+
+    Args:
+        tokens: of the prompt and of what must follow it.
+        context: tokens that the model can look at.
+        name: of the model.
+
+    Raises:
+        SensoriumError: when there are more tokens than that.
+    """
+    if tokens > context:
+        raise SensoriumError(
+            f"prompt and answer are {tokens:,} tokens long at least, and the context of {name} holds "
+            f"{context:,}: shorten the prompt, or bring fewer tokens of an input"
+        )
+
+
 class Continuation:
     """Answers of a language model, token by token, in the ids of `CausalTextColumn`.
 
@@ -44,7 +62,7 @@ class Continuation:
 
     def __init__(self, writer: Writer, column: CausalTextColumn, guide: Guide | None = None) -> None:
         self.writer, self.column, self.guide = writer, column, guide
-        self._others = [one for one in column.ends[1:]]
+        self._others = list(column.ends[1:])
 
     def ends(self, start: int) -> Ends:
         """Where writing begins, after the token `start`, and ends; no mark of who is speaking is written."""
@@ -67,11 +85,7 @@ class Continuation:
             SensoriumError: when the prompt fills the context.
         """
         prompt, context = vectors.shape[1], self.writer.context
-        if prompt >= context:
-            raise SensoriumError(
-                f"the prompt is {prompt:,} tokens long, and the context of {self.column.checkpoint.name} holds "
-                f"{context:,}: shorten it, or bring fewer tokens of an input"
-            )
+        check_context(prompt + 1, context, self.column.checkpoint.name)
         config = config.model_copy(update={"length": min(config.length, context - prompt)})
         memory = self.writer.begin(mask, prompt + config.length)
         if prompt > 1:
@@ -80,7 +94,9 @@ class Continuation:
 
     def step(self, last: Tensor, state: Any) -> tuple[Tensor, Continued]:
         """See `writing.Step`."""
-        states, memory = self.writer.read(self.writer.embed(last.unsqueeze(1) - SHIFT), state.memory)
+        # A beam that nothing may follow goes on with padding, which is no token of the checkpoint.
+        ids = (last.unsqueeze(1) - SHIFT).clamp(min=0)
+        states, memory = self.writer.read(self.writer.embed(ids), state.memory)
         logits = self._shifted(self.writer.logits(states[:, -1]))
         guided: Guided | None = state.guided
         if guided is not None:

@@ -130,7 +130,7 @@ class CTCDecoder(Decoder):
         return best_path(logs, mask, writing.length)
 
     def _frames(self, fused: Fused) -> tuple[Tensor, Tensor, Tensor]:
-        """Log probabilities `(B, T, V)` float32, real frames `(B, T)`, and rows `(B,)` that have the sound."""
+        """Log probabilities `(B, T, V)` float32, real frames `(B, T)`, rows `(B,)` with the sound."""
         tokens, mask, present = heard(fused, self.config.input)
         return self.output(self.dropout(tokens)).float().log_softmax(dim=-1), mask, present
 
@@ -149,7 +149,11 @@ class CTCDecoder(Decoder):
         ngrams, weight, bonus = self.column.ngrams, self.config.ngram_weight, self.config.ngram_bonus
         if ngrams is None:
             return None
-        return lambda before, token: weight * ngrams.log_probability(before, token) + bonus
+
+        def judge(before: tuple[int, ...], token: int) -> float:
+            return weight * ngrams.log_probability(before, token) + (bonus if token != END else 0.0)
+
+        return judge
 
 
 def best_path(logs: Tensor, mask: Tensor, length: int) -> Written:

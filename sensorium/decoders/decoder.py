@@ -53,7 +53,7 @@ class Decoder(nn.Module, ABC):
         """
 
     def begin_tuning(self) -> None:
-        """Frees what the recipe tunes of pretrained weights; all that a decoder has learns, unless it says so here.
+        """Frees what the recipe tunes of pretrained weights; what starts from scratch always learns.
 
         Raises:
             RecipeError: when they cannot be tuned so.

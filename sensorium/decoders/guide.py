@@ -65,7 +65,7 @@ class Guided:
         """The same once each text has gone on with one more id; the first is what writing starts with."""
         written: list[list[int] | None] = []
         for text, matcher, one in zip(self._written, self._matchers, last, strict=True):
-            if text is not None and matcher is not None and not matcher.is_stopped():
+            if text is not None and matcher is not None and one and not matcher.is_stopped():
                 matcher.consume_token(one - SHIFT)
             written.append([] if text is None else [*text, one])
         return Guided(self._column, self._matchers, written)

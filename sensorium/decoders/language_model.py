@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from sensorium.decoders.llama import is_quick, quick_llama
-from sensorium.encoders.pretrained.backbone import load_causal
+from sensorium.decoders.llama import is_quick, missing_weights, quick_llama
+from sensorium.encoders.pretrained.backbone import load_causal, read_weights
 from sensorium.encoders.pretrained.tune import merged_state
 from sensorium.errors import WeightsError, require
 from sensorium.weights import Checkpoint
@@ -49,7 +49,7 @@ class LanguageModel(nn.Module):
         self._writer: Writer | None = None
         self._writer_of: tuple[tuple[int, int], ...] = ()
         if checkpoint.files:
-            _check_causal(self, whole)
+            _check_logits(self, whole)
 
     @property
     def output_weight(self) -> Tensor:
@@ -64,7 +64,7 @@ class LanguageModel(nn.Module):
         return vectors
 
     def states(self, vectors: Tensor, mask: Tensor) -> Tensor:
-        """`(N, L, D)` and which tokens are real, `(N, L)` bool → states `(N, L, D)`; each sees those before."""
+        """`(N, L, D)` and which are real, `(N, L)` bool → states `(N, L, D)`; each sees those before it."""
         found: Tensor = self.backbone(
             inputs_embeds=vectors,
             attention_mask=mask.long(),
@@ -89,6 +89,20 @@ class LanguageModel(nn.Module):
         return quick_llama(self.config, weights)
 
 
+def open_writer(checkpoint: Checkpoint) -> Writer:
+    """A language model that is only to write, from the files of its checkpoint.
+
+    Raises:
+        WeightsError: when it is none, or its files are damaged.
+    """
+    if checkpoint.config.get("model_type") == "llama":
+        config = require("transformers", "weights").LlamaConfig(**checkpoint.config)
+        weights = {name.removeprefix("model."): one for name, one in read_weights(checkpoint).items()}
+        if is_quick(config) and not missing_weights(config, weights):
+            return quick_llama(config, weights)
+    return LanguageModel(checkpoint).writer()
+
+
 class Writer(Protocol):
     """What reads tokens and says which may follow, remembering those before."""
 
@@ -100,7 +114,12 @@ class Writer(Protocol):
         """Ids of the checkpoint `(N, L)` → vectors `(N, L, D)`."""
 
     def begin(self, mask: Tensor, room: int) -> Any:
-        """An empty memory, a `State`, for first tokens of which `mask (N, L)` bool are real, and `room` in all."""
+        """An empty memory, which is a `State`.
+
+        Args:
+            mask: `(N, L)` bool, which of the first tokens are real.
+            room: tokens that will be read and written in all.
+        """
 
     def read(self, vectors: Tensor, memory: Any) -> tuple[Tensor, Any]:
         """Further tokens `(N, L, D)` → their states `(N, L, D)`, and the memory after them."""
@@ -178,19 +197,12 @@ def positions(mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _check_causal(model: LanguageModel, whole: Any) -> None:
-    """Tries what the decoder relies on: no token sees a later one, and logits are a product of the states."""
-    ids = torch.tensor([[1, 2, 3, 4], [1, 2, 3, 5]]) % model.output_weight.shape[0]
-    mask = torch.ones_like(ids, dtype=torch.bool)
-    states = model.states(model.embed(ids), mask)
-    if not torch.allclose(states[0, :3], states[1, :3], atol=1e-3):
+def _check_logits(model: LanguageModel, whole: Any) -> None:
+    """Refuses a model whose logits are more than a product: capped ones would be learned wrongly."""
+    ids = torch.arange(4).unsqueeze(0)
+    states = model.states(model.embed(ids), torch.ones_like(ids, dtype=torch.bool))
+    if not torch.allclose(whole(ids).logits, functional.linear(states, model.output_weight), atol=1e-2):
         raise WeightsError(
-            f"{model.name}: no causal language model (model_type {model.config.model_type}): its tokens see those "
-            "after them; name one that writes, such as HuggingFaceTB/SmolLM2-135M-Instruct"
-        )
-    logits = whole(inputs_embeds=model.embed(ids), attention_mask=mask.long()).logits
-    if not torch.allclose(logits, functional.linear(states, model.output_weight), atol=1e-2):
-        raise WeightsError(
-            f"{model.name}: its logits (model_type {model.config.model_type}) are more than a product of states and "
-            "a matrix, which this decoder does not know; name another checkpoint"
+            f"{model.name}: its logits (model_type {model.config.model_type}) are more than a product of "
+            "states and a matrix, which this decoder does not know; name another checkpoint"
         )

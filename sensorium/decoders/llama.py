@@ -3,8 +3,8 @@
 The architecture is that of Touvron et al. 2023, arXiv:2302.13971, with grouped queries (Ainslie et al. 2023,
 arXiv:2305.13245) and rotary positions (Su et al. 2021, arXiv:2104.09864).
 
-Shapes: N texts, L new tokens, C tokens that there is room for, D width, V vocabulary, Q heads of queries, K heads
-of keys and values, d numbers a head.
+Shapes: N texts, L new tokens, C tokens that there is room for, D width, V vocabulary, Q heads of queries,
+K heads of keys and values, d numbers a head.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ from sensorium.encoders.pretrained.precision import LEAST_COSINE
 
 Product = Callable[[Tensor], Tensor]
 """`(..., in)` → `(..., out)`: a matrix, laid out for the machine."""
+
+
+_MULTIPLIED_AGAIN = 32
+"""Tokens, the likeliest, whose logits are float32 whatever the weights are."""
 
 
 def is_quick(config: Any) -> bool:
@@ -100,12 +104,19 @@ class Memory:
         )
 
 
+def missing_weights(config: Any, weights: Mapping[str, Tensor]) -> bool:
+    """Whether `Llama` needs weights that are not there; an output of its own may be tied to the vectors."""
+    layers = {f"layers.{i}.{part}.weight" for i in range(config.num_hidden_layers) for part in _PARTS}
+    output = set() if config.tie_word_embeddings else {"lm_head.weight"}
+    return not {"embed_tokens.weight", "norm.weight", *output, *layers} <= set(weights)
+
+
 class Llama:
     """Weights of a Llama, which do not change any more.
 
-    Norms are merged into the matrices after them, the three matrices of attention into one, and so are the gate
-    and what it gates. The halves of a rotary pair lie side by side, as complex numbers do. What passes from layer
-    to layer is float32; what is multiplied has the dtype of the weights.
+    Norms are merged into the matrices after them, the three matrices of attention into one, and so are the
+    gate and what it gates. The halves of a rotary pair lie side by side, as complex numbers do. What passes
+    from layer to layer is float32; what is multiplied has the dtype of the weights.
 
     Args:
         config: as transformers has it.
@@ -121,7 +132,8 @@ class Llama:
         self.layers = [self._layer(weights, f"layers.{i}.") for i in range(config.num_hidden_layers)]
         self.vectors = weights["embed_tokens.weight"].detach().to(dtype)
         output = weights.get("lm_head.weight", weights["embed_tokens.weight"])
-        self.output = _product(output.float() * weights["norm.weight"].float(), dtype)
+        self.output_rows = (output.detach().float() * weights["norm.weight"].detach().float()).to(dtype)
+        self.output = _product(self.output_rows, dtype)
         self.turns = _turns(config, self.head).to(self.vectors.device)
 
     @property
@@ -175,8 +187,17 @@ class Llama:
         return states, replace(memory, length=end, count=memory.count + real.sum(dim=1))
 
     def logits(self, states: Tensor) -> Tensor:
-        """`(..., D)` states → `(..., V)` logits, float32."""
-        return self.output(self._even(states)).float()
+        """`(..., D)` states → `(..., V)` logits, float32.
+
+        In bfloat16 a logit of 16 is rounded to eighths, so that likely tokens tie: they are made again.
+        """
+        even = self._even(states)
+        logits = self.output(even).float()
+        if self.dtype == torch.float32:
+            return logits
+        likely = logits.topk(min(_MULTIPLIED_AGAIN, logits.shape[-1]), dim=-1).indices
+        exact = self.output_rows[likely].float() @ even.float().unsqueeze(-1)
+        return logits.scatter(-1, likely, exact.squeeze(-1))
 
     def _even(self, states: Tensor) -> Tensor:
         """Root mean square of 1; the weights of the norm are in the matrix after it."""
@@ -185,7 +206,7 @@ class Llama:
     def _attend(self, queries: Tensor, keys: Tensor, values: Tensor, seen: Tensor | None) -> Tensor:
         """Queries `(N, Q, L, d)` → `(N, L, Q · d)`.
 
-        The Q / K queries that share keys stand one after another as if they were tokens: keys are not repeated.
+        The Q / K queries that share keys stand one after another as tokens do: keys are not repeated.
         """
         texts, _, length, _ = queries.shape
         shared = queries.reshape(texts, self.groups, -1, self.head)
@@ -232,7 +253,7 @@ def _product(weight: Tensor, dtype: torch.dtype) -> Product:
 
 
 def _side_by_side(weight: Tensor, head: int) -> Tensor:
-    """Rows of transformers, whose rotary pairs are i and i + d / 2, with each pair's rows one after the other."""
+    """Rows of transformers, where i and i + d / 2 make a rotary pair, with each pair's rows side by side."""
     return weight.view(-1, 2, head // 2, weight.shape[1]).transpose(1, 2).reshape_as(weight)
 
 

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sensorium.data.text import END
+
 BLANK = 0
 """The token of a frame that says nothing: the id of padding, which no text holds."""
 
@@ -64,7 +66,7 @@ def prefix_beams(
         frames: `(T, V)`, log probabilities of the tokens of every frame; that of `BLANK` for nothing.
         beams: beginnings that are kept after a frame.
         length: most tokens of a text.
-        judge: a language model; a text's end is not judged.
+        judge: a language model; after the last frame it judges that a text ends, with `END` as its token.
         finish: the moment, of `time.monotonic`, after which the frames that are left are not read.
 
     Returns:
@@ -83,7 +85,9 @@ def prefix_beams(
         best = sorted(reached, key=lambda text: -(reached[text].all + added[text]))[:beams]
         kept = {text: reached[text] for text in best}
         added = {text: added[text] for text in best}
-    return [Found(text, paths.all, paths.all + added[text]) for text, paths in kept.items()]
+    ended = {text: judge(text, END) if judge else 0.0 for text in kept}
+    found = [Found(text, paths.all, paths.all + added[text] + ended[text]) for text, paths in kept.items()]
+    return sorted(found, key=lambda one: -one.score)
 
 
 def _after(frame: Sequence[float], kept: dict[Text, _Paths], length: int, beams: int) -> dict[Text, _Paths]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from sensorium.data.causal_text import CausalTextColumn
 from sensorium.errors import RecipeError, WeightsError, require
 
-Message = Mapping[str, str]
-"""`role`, such as user or assistant, and `content`."""
+Message = Mapping[str, Any]
+"""`role`, such as user or assistant, and `content`; also `inputs` in `sensorium.chat`."""
 Piece = list[int] | str
 """Ids of `CausalTextColumn`, or the name of an input whose tokens stand there."""
 
@@ -23,15 +24,21 @@ def named_inputs(prompt: str) -> list[str]:
     return list(dict.fromkeys(_NAMED.findall(prompt)))
 
 
-def with_inputs(prompt: str, inputs: Sequence[str]) -> str:
-    """A prompt in which every input has its mark; those that it does not name stand in front, in their order."""
+def with_inputs(prompt: str, marks: Mapping[str, str]) -> str:
+    """A prompt with the places of the inputs; those that it does not name stand in front, in their order.
+
+    Args:
+        prompt: which may name inputs in braces; other braces stay.
+        marks: input → what `pieces` calls it.
+    """
+    marked = {name: f"{_OPEN}{mark}{_CLOSE}" for name, mark in marks.items()}
     named = named_inputs(prompt)
-    first = "".join(f"{_OPEN}{name}{_CLOSE}" for name in inputs if name not in named)
-    return first + _NAMED.sub(lambda found: f"{_OPEN}{found[1]}{_CLOSE}", prompt)
+    first = "".join(mark for name, mark in marked.items() if name not in named)
+    return first + _NAMED.sub(lambda found: marked.get(found[1], found[0]), prompt)
 
 
 def pieces(text: str, column: CausalTextColumn) -> list[Piece]:
-    """Words as ids, and the names of inputs between them; ids stand at the end, as the last begins the answer.
+    """Words as ids, and inputs between them; ids stand at the end, as the last of them begins the answer.
 
     Args:
         text: with the marks of `with_inputs`.

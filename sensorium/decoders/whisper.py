@@ -34,8 +34,9 @@ class WhisperDecoderConfig(DecoderConfig):
     input: str | None = Field(None, description="input that is heard; needed where there are several")
     language: str = Field("en", description="code of the language that is spoken")
     tune: Literal["frozen", "full"] = Field(
-        "frozen", description="frozen: as it is; full: all is trained, with training.optimizer.lr near 1e-5"
+        "frozen", description="frozen: as it is; full: all of the decoder is trained"
     )
+    lr: float = Field(1e-5, gt=0, description="full: peak learning rate of the decoder")
     length: int = Field(200, ge=1, le=440, description="tokens of a text that are learned")
     dropout: float = Field(0.0, ge=0, lt=1, description="share of values dropped in training")
 
@@ -110,6 +111,10 @@ class WhisperDecoder(Decoder):
         states = states[:, len(self.start) - 1 :]
         return mean_of_rows(token_losses(states, self.tokens.weight, (after - 1).clamp(min=0), real), real)
 
+    def learning_rates(self, default: float) -> dict[nn.Parameter, float]:
+        """One for all that is trained."""
+        return {one: self.config.lr for one in self.parameters() if one.requires_grad}
+
     @torch.no_grad()
     def write(self, fused: Fused, writing: WritingConfig) -> Written:
         """Ids of the column, without start and end; none where the sound is missing.
@@ -133,10 +138,11 @@ class WhisperDecoder(Decoder):
         tokens, mask, present = heard(fused, self.config.input)
         if bool((mask.sum(dim=1) != self.moments)[present].any()):
             raise RecipeError(
-                f"decoder: whisper wants all {self.moments} moments of its encoder: write pool: whole there, and "
-                "a fusion that keeps them"
+                f"decoder: whisper wants all {self.moments} moments of its encoder: write pool: whole there, "
+                "and a fusion that keeps them"
             )
-        seen = [block.cross.keys_and_values(tokens) for block in self.blocks]
+        blocks: list[Any] = list(self.blocks)
+        seen = [block.cross.keys_and_values(tokens) for block in blocks]
         return DecoderState(0, [None] * len(seen), seen, mask)
 
     def _step(self, last: Tensor, state: Any) -> tuple[Tensor, DecoderState]:

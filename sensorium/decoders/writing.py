@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, Self
 
 import torch
@@ -103,30 +103,59 @@ def write(
     return _one_by_one(step, state, rows, ends, config, device)
 
 
+@torch.no_grad()
+def stream(
+    step: Step, state: State, ends: Ends, config: WritingConfig, device: torch.device
+) -> Iterator[int]:
+    """The tokens of one text without its end, each as soon as it is chosen; the text that `write` gives.
+
+    Args:
+        step, state, ends, device: as for `write`, of one row.
+        config: how; without beams, which choose a text when it is whole, and with one text.
+    """
+    for tokens, _ in _tokens(step, state, 1, ends, config.model_copy(update={"best": 1}), device):
+        if int(tokens) == ends.end:
+            return
+        yield int(tokens)
+
+
 def _one_by_one(
     step: Step, state: State, rows: int, ends: Ends, config: WritingConfig, device: torch.device
 ) -> Written:
     """Greedy, or drawn: every text by itself, `best` of them a row."""
     count = rows * config.best
-    state = state.rows(torch.arange(rows, device=device).repeat_interleave(config.best))
-    last = torch.full((count,), ends.start, device=device)
     ids = torch.zeros(count, 0, dtype=torch.int64, device=device)
     total, length = torch.zeros(count, device=device), torch.zeros(count, device=device)
     running = torch.ones(count, dtype=torch.bool, device=device)
-    noise = _Noise(config, rows, device)
-    finish = time.monotonic() + config.seconds
-    while ids.shape[1] < config.length and bool(running.any()) and time.monotonic() < finish:
-        logits, state = step(last, state)
-        chances = _allowed(logits.float(), ids, ends, config)
-        last = _chosen(chances, noise, config)
-        total += torch.where(running, chances.log_softmax(dim=-1).gather(1, last[:, None])[:, 0], 0.0)
+    for last, logs in _tokens(step, state, rows, ends, config, device):
+        total += torch.where(running, logs, 0.0)
         length += running
         running = running & (last != ends.end)
         ids = torch.cat([ids, torch.where(running, last, 0)[:, None]], dim=1)
+        if not bool(running.any()):
+            break
     scores = (total / length.clamp(min=1)).view(rows, config.best)
     order = scores.argsort(dim=1, descending=True, stable=True)
     texts = ids.view(rows, config.best, -1).gather(1, order[:, :, None].expand(-1, -1, ids.shape[1]))
     return Written(texts.transpose(1, 2), scores.gather(1, order))
+
+
+def _tokens(
+    step: Step, state: State, rows: int, ends: Ends, config: WritingConfig, device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Tokens of every text, `(N,)`, and their log probabilities `(N,)`, until length or time is up."""
+    count = rows * config.best
+    state = state.rows(torch.arange(rows, device=device).repeat_interleave(config.best))
+    last = torch.full((count,), ends.start, device=device)
+    ids = torch.zeros(count, 0, dtype=torch.int64, device=device)
+    noise = _Noise(config, rows, device)
+    finish = time.monotonic() + config.seconds
+    while ids.shape[1] < config.length and time.monotonic() < finish:
+        logits, state = step(last, state)
+        chances = _allowed(logits.float(), ids, ends, config)
+        last = _chosen(chances, noise, config)
+        ids = torch.cat([ids, last[:, None]], dim=1)
+        yield last, chances.log_softmax(dim=-1).gather(1, last[:, None])[:, 0]
 
 
 class _Noise:

@@ -41,6 +41,8 @@ class NgramsText(nn.Module):
     """
 
     Config = NgramsTextConfig
+    ngrams: Tensor
+    rarity: Tensor
 
     def __init__(self, config: NgramsTextConfig, column: NgramColumn) -> None:
         super().__init__()

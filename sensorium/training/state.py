@@ -95,7 +95,7 @@ class TrainingState:
         self.model.to(self.device)
         learner = Learner(prepared.recipe, self.model, targets).to(self.device)
         hidden = [self.model.encoders, self.model.fusion]
-        rates = _rates_of_backbones(prepared.recipe, self.model)
+        rates = _rates_of_pretrained(prepared.recipe, self.model)
         self.optimizers = build_optimizers(config.optimizer, learner, hidden, rates)
         self.schedule = config.optimizer
         # Apart: large gradients of the extra heads must not shorten the model's step.
@@ -188,7 +188,7 @@ class TrainingState:
         return count_parameters(self.model)
 
 
-def _rates_of_backbones(recipe: Recipe, model: Model) -> dict[nn.Parameter, float]:
+def _rates_of_pretrained(recipe: Recipe, model: Model) -> dict[nn.Parameter, float]:
     """The peak learning rates of the pretrained weights that are tuned."""
     default = DEFAULT_LR[recipe.training.optimizer.kind]
     rates: dict[nn.Parameter, float] = {}

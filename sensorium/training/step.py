@@ -133,7 +133,8 @@ class Stepper:
         for batch in batches:
             for part in micro_batches(batch, state.progress.micro_batch):
                 loss, main, own = learner(part, counts)
-                state.accelerator.backward(loss)
+                if loss.requires_grad:  # else all of the model is frozen, and the run only measures
+                    state.accelerator.backward(loss)
                 total += float(loss.detach())
                 reported += float(main)
                 scores += own

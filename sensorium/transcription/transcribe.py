@@ -106,7 +106,7 @@ def _only(predictor: Predictor, section: Literal["inputs", "outputs"], kind: str
         raise SensoriumError(
             f"to transcribe, a model needs one of its {section} of type {kind}, and this has {len(names)}"
         )
-    return names[0]
+    return str(names[0])
 
 
 def _read(sound: str | Path | bytes) -> Samples:
@@ -119,7 +119,7 @@ def _read(sound: str | Path | bytes) -> Samples:
         decoded = column.decode(Source(content, _called(sound)))
     except CellError as error:
         raise SensoriumError(f"{_called(sound)}: {error.cause}; {error.advice}") from None
-    return decoded.astype(np.float32) / LARGEST
+    return np.divide(decoded, np.float32(LARGEST), dtype=np.float32)
 
 
 def _wave(samples: Samples) -> bytes:

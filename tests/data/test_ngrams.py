@@ -58,11 +58,11 @@ def test_a_text_of_fewer_tokens_has_no_longer_runs() -> None:
 
 
 def test_a_large_number_of_ngrams_stays_apart() -> None:
-    pairs = np.stack(np.meshgrid(np.arange(1000), np.arange(1000)), axis=-1).reshape(-1, 2)
+    pairs = np.stack(np.meshgrid(np.arange(300), np.arange(300)), axis=-1).reshape(-1, 2)
 
     one, two = hashes(pairs, 2)
 
-    assert len(np.unique(two)) == 1_000_000
+    assert len(np.unique(two)) == 90_000
     assert not np.isin(one, two).any()
 
 

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from sensorium.data.ngram import NGrams
 from sensorium.data.transcript import TranscriptColumn, TranscriptConfig
 
@@ -12,12 +14,23 @@ def fitted(texts, **settings):
     return column
 
 
-def test_punctuation_is_not_heard_but_apostrophes_are():
-    column = fitted(["Don't stop, now!"])
-    assert column.text(column.decode("Don't stop, now!")) == "don't stop now"
-    assert fitted(["Oh, no."], punctuation=True).text(
-        fitted(["Oh, no."], punctuation=True).decode("Oh, no.")
-    ) == ("oh, no.")
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Don't stop, now!", "don't stop now"),
+        ("नमस्ते, हिन्दी।", "नमस्ते हिन्दी"),
+        ("“你好”。", "你好"),
+        ("...", ""),
+    ],
+)
+def test_punctuation_is_not_heard_but_apostrophes_and_vowel_signs_are(text, said):
+    column = fitted([text])
+    assert column.text(column.decode(text)) == said
+
+
+def test_punctuation_is_learned_where_it_is_wanted():
+    column = fitted(["Oh, no."], punctuation=True)
+    assert column.text(column.decode("Oh, no.")) == "oh, no."
 
 
 def test_runs_are_counted_over_the_training_texts_and_saved():

@@ -6,9 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
+import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers.utils import logging
 
-from tests.made_checkpoints import made_checkpoint
+from tests.made_checkpoints import ARCHITECTURES
 
 END, OPEN, CLOSE = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
 TEMPLATE = (
@@ -21,7 +24,13 @@ def made_language_model(folder: Path, architecture: str = "llama", **changes: An
     """Writes a causal language model of 259 tokens with random weights; returns its folder."""
     fields = {"vocab_size": 272, "max_position_embeddings": 256, "eos_token_id": 2, "pad_token_id": None}
     causal = {"tie_word_embeddings": True, "initializer_range": 0.2}
-    made_checkpoint(folder, architecture, **(fields | causal | changes))
+    config = transformers.AutoConfig.for_model(
+        architecture, **(ARCHITECTURES[architecture] | fields | causal | changes)
+    )
+    logging.disable_progress_bar()
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: number for number, token in enumerate([END, OPEN, CLOSE, *letters])}
     tokenizer = Tokenizer(models.BPE(vocabulary, []))

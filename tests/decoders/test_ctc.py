@@ -140,6 +140,20 @@ def test_what_a_recipe_cannot_have():
         decoder.write(fused(torch.randn(1, 5, 4)), WritingConfig(temperature=1.0))
 
 
+@pytest.mark.parametrize(
+    ("named", "line"),
+    [
+        ({}, r"outputs.t.decoder.input: ctc hears one input; name one of speech, picture"),
+        ({"input": "speach"}, r"outputs.t.decoder.input: 'speach' is no input \(did you mean speech\?\)"),
+    ],
+)
+def test_a_recipe_says_what_is_heard(named, line):
+    inputs = {"speech": {"type": "audio"}, "picture": {"type": "image"}}
+    output = {"type": "text", "decoder": {"kind": "ctc", **named}}
+    with pytest.raises(RecipeError, match=line):
+        parse_recipe({"inputs": inputs, "outputs": {"t": output}})
+
+
 def test_the_named_input_alone_is_heard():
     decoder = decoder_of(width=4, input="speech")
     tokens = torch.randn(2, 5, 4)

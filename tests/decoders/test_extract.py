@@ -164,7 +164,10 @@ def test_a_text_of_one_vector_holds_no_answers(tmp_path: Path) -> None:
     ("decoder", "message"),
     [
         ({"kind": "extract", "input": "texts"}, r"outputs.answer.decoder: 'texts' is no input"),
-        ({"kind": "extract"}, r"outputs.answer: decoder.input: one input is read; name one of text, question"),
+        (
+            {"kind": "extract"},
+            r"outputs.answer: decoder.input: one input is read; name one of text, question",
+        ),
     ],
 )
 def test_the_text_is_named(decoder: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -5,36 +5,20 @@ import json
 import pytest
 import torch
 import transformers
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from sensorium.batch import Fused, Place, Raw
 from sensorium.decoders.whisper import WhisperDecoder
 from sensorium.decoders.writing import WritingConfig
 from sensorium.errors import RecipeError, WeightsError
 from tests.made import WORDS
-from tests.made_checkpoints import made_checkpoint
+from tests.made_checkpoints import made_checkpoint, made_whisper
 
-SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
 END, START, LAST = (len(WORDS) + number for number in range(3))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    place = made_checkpoint(
-        tmp_path_factory.mktemp("whisper"),
-        "whisper",
-        decoder_ffn_dim=128,
-        decoder_layers=2,
-        eos_token_id=END,
-        max_source_positions=7,
-    )
-    tokens = Tokenizer(
-        models.WordLevel({word: number for number, word in enumerate([*WORDS, *SPECIAL])}, WORDS[0])
-    )
-    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokens.add_special_tokens(SPECIAL)
-    tokens.save(str(place / "tokenizer.json"))
-    return place
+    return made_whisper(tmp_path_factory.mktemp("whisper"), max_source_positions=7)
 
 
 def decoder_of(folder, width=32, **settings):
@@ -91,7 +75,10 @@ def test_texts_go_through_the_column(folder):
 
 def test_frozen_or_trained(folder):
     assert not any(one.requires_grad for one in decoder_of(folder).parameters())
-    trained = decoder_of(folder, tune="full").train()
+    assert decoder_of(folder).learning_rates(1e-3) == {}
+    trained = decoder_of(folder, tune="full", lr=3e-6).train()
+    assert set(trained.learning_rates(1e-3).values()) == {3e-6}
+    assert set(trained.learning_rates(1e-3)) == set(trained.parameters())
     words = torch.tensor([[5, 6]])
     trained.loss(fused(torch.randn(1, 7, 32)), Raw(words, words > 0)).sum().backward()
     assert all(one.grad is not None for one in trained.parameters())

@@ -64,9 +64,10 @@ def test_attention_is_that_of_torch(length: int) -> None:
     queries, keys, values = torch.randn(3, 2, length, 12, generator=torch.Generator().manual_seed(0))
     mask = torch.rand(2, 1, length, length, generator=torch.Generator().manual_seed(1)) < 0.7
     mask |= torch.eye(length, dtype=torch.bool)
-    heads = [one.view(2, length, 3, 4).transpose(1, 2) for one in (queries, keys, values)]
+    first, second, third = (one.view(2, length, 3, 4).transpose(1, 2) for one in (queries, keys, values))
     for seen in (None, mask):
-        expected = functional.scaled_dot_product_attention(*heads, seen).transpose(1, 2).flatten(2)
+        mixed = functional.scaled_dot_product_attention(first, second, third, seen)
+        expected = mixed.transpose(1, 2).flatten(2)
         torch.testing.assert_close(attend(queries, keys, values, 3, seen), expected)
 
 

@@ -1,38 +1,24 @@
 """Long sounds through a tiny Whisper with random weights: the parts are known, and what they say."""
 
 import io
-import json
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
 
 from sensorium.errors import MissingPackage, SensoriumError
 from sensorium.transcription import transcribe, whisper
 from sensorium.transcription.silero import CONTEXT, STEP, SileroVAD
 from tests.made import WORDS
-from tests.made_checkpoints import PROCESSORS, made_checkpoint
+from tests.made_checkpoints import made_whisper
 
 RATE = 16000
-SPECIAL = ["<|endoftext|>", "<|startoftranscript|>", "<|notimestamps|>"]
 
 
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
-    """It hears two seconds, to be quick."""
-    folder = made_checkpoint(
-        tmp_path_factory.mktemp("whisper"), "whisper", decoder_ffn_dim=128, max_source_positions=100
-    )
-    about = PROCESSORS["whisper"] | {"chunk_length": 2, "n_samples": 2 * RATE}
-    (folder / "preprocessor_config.json").write_text(json.dumps(about))
-    vocabulary = {word: number for number, word in enumerate([*WORDS, *SPECIAL])}
-    tokens = Tokenizer(models.WordLevel(vocabulary, WORDS[0]))
-    tokens.pre_tokenizer = pre_tokenizers.Whitespace()
-    tokens.add_special_tokens(SPECIAL)
-    tokens.save(str(folder / "tokenizer.json"))
-    return whisper(str(folder))
+    return whisper(str(made_whisper(tmp_path_factory.mktemp("whisper"))))
 
 
 def wave(*parts):

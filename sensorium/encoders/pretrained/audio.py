@@ -32,17 +32,17 @@ class PretrainedAudioConfig(PretrainedConfig):
     )
     pool: Literal["auto", "tokens", "whole", "mean", "first"] = Field(
         "auto",
-        description="every moment (tokens), also those of the silence that is heard after the end (whole, for "
-        "the decoder whisper), or one vector: their mean (auto), or the first (AST: of the class)",
+        description="every moment (tokens), also those of the silence that is heard after the end (whole: "
+        "what the decoder whisper reads), or one vector: their mean (auto), or the first (AST: of the class)",
     )
 
 
 class PretrainedAudio(nn.Module):
     """Samples → hidden states of the last layer, one token a moment, or one vector; `dim` is the model's.
 
-    What lies after a sound's end is no token, but for `pool: whole`. Whisper, AST and CLAP hear a fixed time: after a shorter sound
-    Whisper and AST hear silence, as in their training, and CLAP hears it again. AST and CLAP also have tokens
-    for parts of the pitch; their mean is the token of a moment.
+    What lies after a sound's end is no token, but for `pool: whole`. Whisper, AST and CLAP hear a fixed time:
+    after a shorter sound Whisper and AST hear silence, as in their training, and CLAP hears it again. AST and
+    CLAP also have tokens for parts of the pitch; their mean is the token of a moment.
     """
 
     Config = PretrainedAudioConfig

@@ -64,10 +64,11 @@ def load_causal(checkpoint: Checkpoint) -> Any:
     """
     transformers = require("transformers", "weights")
     config = _architecture(checkpoint, transformers)
-    if type(config) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+    masked = type(config) in transformers.MODEL_FOR_MASKED_LM_MAPPING  # as BERT, whose tokens see later ones
+    if masked or type(config) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise WeightsError(
-            f"{checkpoint.name}: no causal language model (model_type {config.model_type}); name one that writes, "
-            "such as HuggingFaceTB/SmolLM2-135M-Instruct"
+            f"{checkpoint.name}: no causal language model (model_type {config.model_type}); name one that "
+            "writes, such as HuggingFaceTB/SmolLM2-135M-Instruct"
         )
     if checkpoint.files:
         model = _filled(transformers.MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], config, checkpoint, "")

@@ -63,9 +63,9 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor, heads: int, mask: Tens
         scores = torch.bmm(scaled.flatten(0, 1), keys.flatten(0, 1).transpose(1, 2))
         if mask is not None:
             least = torch.finfo(scores.dtype).min
-            scores = scores.unflatten(0, (rows, heads)).masked_fill(~mask, least).flatten(0, 1)
+            scores = scores.view(rows, heads, length, length).masked_fill(~mask, least).flatten(0, 1)
         weights = scores.softmax(dim=-1, dtype=torch.float32).to(values.dtype)
-        mixed = torch.bmm(weights, values.flatten(0, 1)).unflatten(0, (rows, heads))
+        mixed = torch.bmm(weights, values.flatten(0, 1)).view(rows, heads, length, -1)
     return mixed.transpose(1, 2).reshape(rows, length, width)
 
 
