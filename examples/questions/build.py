@@ -131,14 +131,14 @@ def scenes(train: int, test: int, seed: int = 0) -> list[dict[str, Any]]:
     return rows
 
 
-def about_stamps(most: int | None = None, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows of the stamps, or of the first so many; a stamp's questions stand on its side of the split."""
+def about_stamps(every: int = 1, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of every so-many-th stamp; a stamp's questions stand on its side of the split."""
     dice = random.Random(seed)
     columns = ["id", "image", "text_en", "category", "split"]
     stamps = pyarrow.dataset.dataset(STAMPS).to_table(columns).to_pylist()
     kinds = sorted({stamp["category"] for stamp in stamps})
     rows: list[dict[str, Any]] = []
-    for stamp in stamps[:most]:
+    for stamp in stamps[::every]:
         shared = {"scene": stamp["id"], "picture": stamp["image"], "split": stamp["split"]}
         asked = asked_of(stamp["text_en"], stamp["category"], kinds, dice)
         rows += [{**shared, **each._asdict()} for each in asked]
