@@ -33,6 +33,7 @@ from benchmarks import (
     stamps_frozen,
     tables,
     text_generation,
+    texts,
     training_speed,
     tutorial_models,
 )
@@ -63,6 +64,7 @@ BENCHMARKS: dict[str, Any] = {
     "stamps_frozen": stamps_frozen.main,
     "tables": tables.main,
     "text_generation": text_generation.main,
+    "texts": texts.main,
     "training_speed": training_speed.main,
     "tutorial_models": tutorial_models.main,
 }

@@ -75,7 +75,7 @@ ONE, SEVERAL = ("the", "one", "my"), ("the", "some", "my", "two", "three")
 
 
 class Grammar(NamedTuple):
-    """Which words sentences are made of; fewer make a table that is learned sooner."""
+    """Which words sentences are made of; fewer, and no prepositions, make a table that is learned sooner."""
 
     nouns: Sequence[Noun] = NOUNS
     adjectives: Sequence[str] = tuple(ADJECTIVES)
@@ -103,7 +103,7 @@ def sentence(grammar: Grammar, dice: random.Random) -> tuple[str, str]:
     thing, made_thing, _ = phrase(grammar, dice)
     english = [subject, verb[several], thing]
     made = [made_subject, made_thing, VERBS[verb] + ("en" if several else "et")]
-    if dice.random() < 0.5:
+    if grammar.prepositions and dice.random() < 0.5:
         preposition = dice.choice(grammar.prepositions)
         place, made_place, _ = phrase(grammar, dice)
         english += [preposition, place]

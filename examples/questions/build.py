@@ -41,7 +41,7 @@ COLOURS = {
 SHAPES = ("circle", "square", "triangle")
 LONGEST_NAME = 3
 """Of a stamp, in words; longer descriptions are sentences."""
-NUMBERS = ("none", "one", "two", "three", "four", "five")
+NUMBERS = ("none", "one", "two", "three")
 
 
 class Thing(NamedTuple):
@@ -61,8 +61,8 @@ class Asked(NamedTuple):
 
 
 def scene(dice: random.Random) -> list[Thing]:
-    """Two to five things in different cells."""
-    cells = dice.sample(range(9), dice.randint(2, 5))
+    """One to three things in different cells."""
+    cells = dice.sample(range(9), dice.randint(1, 3))
     return [Thing(dice.choice(SHAPES), dice.choice(list(COLOURS)), cell) for cell in cells]
 
 
@@ -118,25 +118,27 @@ def is_there(things: Sequence[Thing], dice: random.Random) -> Asked:
 
 
 def scenes(train: int, test: int, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows of so many scenes; a scene's questions stand on one side of the split."""
+    """Rows of so many different scenes; a scene's questions stand on one side of the split."""
     dice = random.Random(seed)
-    rows: list[dict[str, Any]] = []
-    for number in range(train + test):
+    seen: dict[bytes, list[Thing]] = {}
+    while len(seen) < train + test:
         things = scene(dice)
-        picture = drawn(things, dice)
+        seen.setdefault(drawn(things, dice), things)
+    rows: list[dict[str, Any]] = []
+    for number, (picture, things) in enumerate(seen.items()):
         shared = {"scene": number, "picture": picture, "split": "train" if number < train else "test"}
         rows += [{**shared, **asked._asdict()} for asked in questions(things, dice)]
     return rows
 
 
-def about_stamps(most: int | None = None, seed: int = 0) -> list[dict[str, Any]]:
-    """Rows of the stamps, or of the first so many; a stamp's questions stand on its side of the split."""
+def about_stamps(every: int = 1, seed: int = 0) -> list[dict[str, Any]]:
+    """Rows of every so-many-th stamp; a stamp's questions stand on its side of the split."""
     dice = random.Random(seed)
     columns = ["id", "image", "text_en", "category", "split"]
     stamps = pyarrow.dataset.dataset(STAMPS).to_table(columns).to_pylist()
     kinds = sorted({stamp["category"] for stamp in stamps})
     rows: list[dict[str, Any]] = []
-    for stamp in stamps[:most]:
+    for stamp in stamps[::every]:
         shared = {"scene": stamp["id"], "picture": stamp["image"], "split": stamp["split"]}
         asked = asked_of(stamp["text_en"], stamp["category"], kinds, dice)
         rows += [{**shared, **each._asdict()} for each in asked]
