@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -342,6 +343,7 @@ def _check(config: type[SectionConfig], fields: Any, place: str) -> SectionConfi
 def _first_problem(config: type[Config], error: ValidationError, place: str) -> str:
     problem = error.errors(include_url=False, include_context=False)[0]
     parts = [str(part) for part in problem["loc"]]
+    parts = parts[:1] + [part for part in parts[1:] if not _BRANCH.fullmatch(part)]
     where = ".".join([place, *map(_short, parts)])
     if problem["type"] == "extra_forbidden":
         known = _fields_at(config, parts[:-1])
@@ -350,6 +352,10 @@ def _first_problem(config: type[Config], error: ValidationError, place: str) -> 
     given = problem.get("input")
     shown = f" (given: {_excerpt(given)})" if isinstance(given, str | int | float | bool) else ""
     return f"{where}: {message}{shown}"
+
+
+_BRANCH = re.compile(r"constrained-\w+|function-.*|int|str|float|bool|(tuple|list|dict|literal)\[.*\]")
+"""What pydantic adds to the place of a problem where a field may be of several types."""
 
 
 def _excerpt(value: Any) -> str:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from sensorium.predict import Predictor
 
 BINS = 15
-"""Of a reliability diagram."""
+"""Of a reliability diagram, at most."""
+ROWS_OF_A_BIN = 10
+"""At least, where there are so many: of fewer a share says little."""
 
 
 class Bin(NamedTuple):
@@ -194,9 +196,9 @@ def _reliability(
 
 
 def reliability(claims: Claims) -> Reliability:
-    """Confidence and accuracy in at most 15 bins of equal mass, and what that amounts to."""
+    """Confidence and accuracy in at most `BINS` bins of equal mass, and what that amounts to."""
     order = np.argsort(claims.confidence, kind="stable")
-    parts = np.array_split(order, min(BINS, len(order)))
+    parts = np.array_split(order, min(BINS, max(1, len(order) // ROWS_OF_A_BIN)))
     bins = [
         Bin(float(claims.confidence[part].mean()), float(claims.right[part].mean()), len(part))
         for part in parts

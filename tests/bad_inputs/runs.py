@@ -76,7 +76,10 @@ def checkpoint_of_another(folder: Path) -> None:
     save_checkpoint(folder / LAST, {"learner.weight": torch.zeros(3)}, about)
 
 
-CHANGED = f"{MODEL}: model.safetensors is not what was saved, so it is damaged; copy the model again, or train it again"
+CHANGED = (
+    f"{MODEL}: model.safetensors is not what was saved, so it is damaged; copy the model again, or "
+    "train it again"
+)
 
 
 def pipe(folder: Path) -> None:

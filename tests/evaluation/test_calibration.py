@@ -58,10 +58,11 @@ def calibrated(scores: dict, temperature: float = 1.0) -> Predictor:
 
 
 def test_reliability_by_hand():
-    claims = Claims(np.array([0.9, 0.6, 0.6, 0.9]), np.array([True, False, True, False]), 0.5)
-    found = reliability(claims)
-    assert [one.claims for one in found.bins] == [1, 1, 1, 1]
-    assert found.error == pytest.approx((0.6 + 0.4 + 0.1 + 0.9) / 4)
+    confidence = np.repeat([0.6, 0.9], 10)
+    right = np.array([True] * 4 + [False] * 6 + [True] * 10)
+    found = reliability(Claims(confidence, right, 0.5))
+    assert [one.claims for one in found.bins] == [10, 10]
+    assert found.error == pytest.approx((0.2 + 0.1) / 2)
     assert found.log_loss == 0.5
 
 
@@ -114,8 +115,9 @@ def test_before_and_after_the_temperature_by_hand():
     # three of six are apples: 1/2 is what should be claimed; twice the logits claim 4/6
     assert kind.before.log_loss == pytest.approx(-(3 * math.log(1 / 2) + 3 * math.log(1 / 4)) / 6)
     assert kind.after.log_loss == pytest.approx(-(3 * math.log(4 / 6) + 3 * math.log(1 / 6)) / 6)
-    assert [one.confidence for one in kind.before.bins] == pytest.approx([1 / 2] * 6)
-    assert [one.confidence for one in kind.after.bins] == pytest.approx([4 / 6] * 6)
+    # fewer than ten rows make one bin
+    assert [one.confidence for one in kind.before.bins] == pytest.approx([1 / 2])
+    assert [one.confidence for one in kind.after.bins] == pytest.approx([4 / 6])
     assert kind.subsets == []
 
 
@@ -284,8 +286,8 @@ def render(found: CalibrationStudy) -> str:
 
 
 def test_the_diagram_has_a_mark_for_every_bin():
-    before = reliability(Claims(np.linspace(0.2, 1, 60), np.arange(60) % 3 > 0, 0.0))
-    after = reliability(Claims(np.linspace(0.3, 0.8, 60), np.arange(60) % 3 > 0, 0.0))
+    before = reliability(Claims(np.linspace(0.2, 1, 150), np.arange(150) % 3 > 0, 0.0))
+    after = reliability(Claims(np.linspace(0.3, 0.8, 150), np.arange(150) % 3 > 0, 0.0))
     for second in (after, None):
         root = ElementTree.fromstring(reliability_svg(before, second, "one"))  # noqa: S314 - our own
         marks = [use.get("style") or "" for use in root.iter(f"{SVG}use")]
