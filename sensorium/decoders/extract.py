@@ -139,9 +139,9 @@ class ExtractDecoder(Decoder):
 
     def _not_found(self) -> str:
         return (
-            f"{self._rows - self._found} of {self._rows} rows have an answer that is not found in their text, "
-            "and teach nothing: correct these rows, raise the length of the input where it cuts texts, or take "
-            "decoder: transformer, which writes freely"
+            f"{self._rows - self._found} of {self._rows} rows have an answer that is not found in their text "
+            "and teach nothing: correct these rows, raise the length of the input where it cuts texts, or "
+            "take decoder: transformer, which writes freely"
         )
 
 
