@@ -6,16 +6,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
-from sensorium.batch import Fused, Place, Raw
+from sensorium.batch import Fused, Place, Raw, to_device
 from sensorium.data.answer import AnswerColumn
 from sensorium.data.column import ColumnConfig
 from sensorium.data.text import TextColumn, TextConfig
 from sensorium.decoders.extract import ExtractDecoder, ExtractDecoderConfig, found
 from sensorium.decoders.writing import WritingConfig
+from sensorium.encoded import encode_all, predict_encoded
 from sensorium.errors import RecipeError
 from sensorium.fitting import train_in
 from sensorium.predict import load
@@ -142,13 +144,17 @@ TABLE = {
 }
 
 
-def test_a_model_that_is_saved_and_loaded_cuts_the_same_answers_out(tmp_path: Path) -> None:
+def test_a_model_that_is_encoded_apart_or_saved_and_loaded_cuts_the_same_answers_out(tmp_path: Path) -> None:
     predictor = load(train_in(parse_recipe(recipe()), tmp_path / "run", Silent(), data=TABLE))
     asked = {"text": ["room 417 is free", None], "question": ["which room is free?"] * 2}
     first, second = predictor.predict_table(asked)["answer_prediction"].to_pylist()
     assert first
     assert first in "room 417 is free"
     assert not second
+    loader = predictor.loader(predictor.open(asked))
+    inputs = to_device(loader.batch(np.arange(2)).inputs, torch.device("cpu"))
+    encoded = predict_encoded(predictor.model, encode_all(predictor.model, inputs))
+    assert predictor.model.predict(inputs)["answer"]["ids"].tolist() == encoded["answer"]["ids"].tolist()
     predictor.save(tmp_path / "saved")
     again = load(tmp_path / "saved").predict_table(asked)["answer_prediction"].to_pylist()
     assert again == [first, second]
