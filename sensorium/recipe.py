@@ -169,8 +169,8 @@ def parse_recipe(content: Any, folder: Path | None = None, default_name: str = "
     for key, part in outputs.items():
         _refuse_unknown_inputs(part.compared, inputs, f"outputs.{key}.between")
         if part.type == "text":
-            _refuse_unknown_inputs(part.decoder.named_inputs, inputs, f"outputs.{key}.decoder")
-            _refuse_unclear_hearing(part.decoder, inputs, f"outputs.{key}.decoder.input")
+            _refuse_unknown_inputs(part.decoder.named_inputs, inputs, f"outputs.{key}.decoder.prompt")
+            _refuse_unclear_reading(part.decoder, inputs, f"outputs.{key}.decoder.input")
     data = _check(DataConfig, data, "data")
     _refuse_taken_keys(data.key, outputs)
     return Recipe(
@@ -229,14 +229,14 @@ def _refuse_unknown_inputs(names: list[str], inputs: Mapping[str, Input], place:
             raise RecipeError(f"{place}: {_excerpt(name)} is no input{near}; inputs: {', '.join(inputs)}")
 
 
-def _refuse_unclear_hearing(decoder: Any, inputs: Mapping[str, Input], place: str) -> None:
-    """A decoder that hears one input must be told which, where there are several."""
+def _refuse_unclear_reading(decoder: Any, inputs: Mapping[str, Input], place: str) -> None:
+    """A decoder that reads one input must be told which, where there are several."""
     if not hasattr(decoder, "input"):
         return
     if decoder.input is not None:
         _refuse_unknown_inputs([decoder.input], inputs, place)
     elif len(inputs) > 1:
-        raise RecipeError(f"{place}: {decoder.kind} hears one input; name one of {', '.join(inputs)}")
+        raise RecipeError(f"{place}: {decoder.kind} reads one input; name one of {', '.join(inputs)}")
 
 
 def _refuse_taken_keys(key: list[str], outputs: Mapping[str, Any]) -> None:

@@ -44,7 +44,7 @@ def shortened(path: Path) -> Recipe:
 
 def table_of(path: Path, recipe: Recipe, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Table:
     """Some rows of the example's table, spread over it; reviews are built first."""
-    if path.parts[0] == "speech" and not Path(recipe.table_paths()).exists():
+    if path.parts[0] == "speech" and not Path(str(recipe.table_paths())).exists():
         pytest.skip("made speech is built by python -m examples.speech.build and its neighbours")
     if path.as_posix() == "questions/stamps.yaml":
         write(about_stamps(every=40), folder / "stamps.parquet")

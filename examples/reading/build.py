@@ -1,4 +1,4 @@
-"""Build the reading table: short synthetic texts about people, a question each, and the words that answer.
+"""Build the reading table: short synthetic texts about people, questions, and the words that answer them.
 
 Everything is made from templates. An answer stands in its text, beside others of the same kind that belong
 to other people, so that the question has to be read. The result is committed, so nobody needs to build it.

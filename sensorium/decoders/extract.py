@@ -31,11 +31,6 @@ class ExtractDecoderConfig(DecoderConfig):
     length: int = Field(30, ge=1, le=100_000, description="tokens of an answer at most")
     dropout: float = Field(0.1, ge=0, lt=1, description="share of values dropped in training")
 
-    @property
-    def named_inputs(self) -> list[str]:
-        """The text."""
-        return [self.input] if self.input else []
-
 
 class ExtractDecoder(Decoder):
     """Two scores for every fused token of the text: that the answer begins there, and that it ends there.

@@ -143,7 +143,7 @@ def test_what_a_recipe_cannot_have():
 @pytest.mark.parametrize(
     ("named", "line"),
     [
-        ({}, r"outputs.t.decoder.input: ctc hears one input; name one of speech, picture"),
+        ({}, r"outputs.t.decoder.input: ctc reads one input; name one of speech, picture"),
         ({"input": "speach"}, r"outputs.t.decoder.input: 'speach' is no input \(did you mean speech\?\)"),
     ],
 )
