@@ -318,13 +318,18 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         line = str(error).splitlines()[0]
         raise SensoriumError(f"{folder}: the weights do not fit the recipe beside them ({line})") from None
-    return recipe, columns, targets, model.eval(), {k: v for k, v in about.items() if k != "format"}
+    return recipe, columns, targets, model.eval(), _given_about(about)
 
 
 def _with_frozen_weights(recipe: Recipe) -> list[str]:
     """The inputs whose encoders have a frozen backbone."""
     encoders = {name: part.encoder for name, part in recipe.inputs.items()}
     return [name for name, one in encoders.items() if isinstance(one, PretrainedConfig) and one.frozen]
+
+
+def _given_about(about: dict[str, Any]) -> dict[str, Any]:
+    """What `save_model` was given, without what it adds."""
+    return {name: value for name, value in about.items() if name not in ("format", "weights_sha256")}
 
 
 def _refuse_newer(about: Any, folder: Path) -> None:

@@ -223,9 +223,9 @@ def _check_pairs_known(name: str, bound: BoundColumn, prepared: Prepared) -> Non
     for row in prepared.parts["train"]:
         known = {source: prepared.table.cell(source, int(row)) for source in bound.sources}
         cells = {source: cell for source, cell in known.items() if cell is not None}
-        if len(cells) > 1:
+        if len(cells) > 1 or len(set(bound.sources)) == 1:  # two inputs may read one column
             varied |= {source for source, cell in cells.items() if first.setdefault(source, cell) != cell}
-        if len(varied) > 1:
+        if len(varied) > 1 or varied == set(bound.sources):
             return
     if not first:
         listed = ", ".join(bound.sources)

@@ -118,8 +118,8 @@ class RunFolder:
         if fresh:
             for part in (self.path / "checkpoints", self.path / "steps", self.logs):
                 shutil.rmtree(part, ignore_errors=True)
-            ladder = self.path / "ladder.json"
-            for file in (self.recipe, self.manifest, self.history, self.quarantine, ladder):
+            others = (self.path / name for name in ("ladder.json", "learning_curves.svg"))
+            for file in (self.recipe, self.manifest, self.history, self.quarantine, *others):
                 file.unlink(missing_ok=True)
         if not self.recipe.exists():
             self._write(self.recipe, recipe.as_yaml())

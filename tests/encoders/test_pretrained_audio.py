@@ -229,7 +229,7 @@ def test_the_column_hears_as_the_checkpoint_does(folders: dict[str, Path]) -> No
     assert column(folders[AST], seconds=60).config.seconds == pytest.approx(10.255)
     decoded = column(folders["whisper"]).decode(source)
     assert abs(decoded).max() == pytest.approx(0.3 * 32767, rel=0.02)  # as loud as made.sound made it
-    assert column(folders["whisper"]).cache_key() == "audio 1 16000 2.0 start None"
+    assert column(folders["whisper"]).cache_key() == "audio 2 16000 2.0 start None"
 
 
 def test_another_rate_or_loudness_is_refused(folders: dict[str, Path]) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sensorium.encoders import ENCODERS
+from sensorium.encoders.pretrained.lazy import built
 from sensorium.features import Say, use_features
 from sensorium.inference import batch_to_device, collect
 from sensorium.model import Model
@@ -126,7 +127,8 @@ def trained(
 
 def moved_weights(trained: Model, pretrained: Model, name: str = "cell") -> set[str]:
     """Weights and statistics of an input's backbone that training changed; frozen ones may be bfloat16."""
-    after = trained.encoder(name).backbone.state_dict()
+    cpu = torch.device("cpu")
+    after = built(trained.encoder(name).backbone, cpu).state_dict()
     before = pretrained.encoder("cell").backbone.state_dict()
     assert after.keys() == before.keys()
     return {key for key in before if not torch.equal(before[key].bfloat16(), after[key].bfloat16())}

@@ -43,7 +43,7 @@ def new_backbone(
     """
     if not frozen or not checkpoint.files:
         return build(checkpoint)
-    key = f"{use} {checkpoint.digest}"
+    key = f"{use} {checkpoint.digest} {checkpoint.files}"  # a copy of the files may outlive them
     lazy = _ALIVE.get(key)
     if lazy is None:
         lazy = _ALIVE[key] = Lazy(partial(build, checkpoint))
