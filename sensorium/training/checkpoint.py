@@ -26,7 +26,9 @@ def save_checkpoint(path: Path, tensors: Mapping[str, Tensor], progress: Mapping
     beside = path.with_name(f".{path.name}.part")
     plain = {name: tensor.detach().contiguous().cpu().clone() for name, tensor in tensors.items()}
     try:
-        save_file(plain, beside, metadata={"progress": json.dumps(progress), "crc32": _checksum(plain)})
+        # One entry: safetensors writes several in an order that changes from run to run.
+        about = json.dumps({**progress, "crc32": _checksum(plain)})
+        save_file(plain, beside, metadata={"progress": about})
         with beside.open("rb") as file:
             os.fsync(file.fileno())
         beside.replace(path)
@@ -47,12 +49,11 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            about = file.metadata() or {}
-            progress = json.loads(about["progress"])
+            progress = json.loads((file.metadata() or {})["progress"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, KeyError, json.JSONDecodeError, OSError) as error:
         raise SensoriumError(f"{path} is damaged ({error}); start over with --fresh") from None
-    if about.get("crc32", "") not in ("", _checksum(tensors)):
+    if progress.pop("crc32", None) not in (None, _checksum(tensors)):
         raise SensoriumError(f"{path} is damaged (not what was written); start over with --fresh")
     return tensors, progress
 
