@@ -121,6 +121,9 @@ class RunFolder:
             others = (self.path / name for name in ("ladder.json", "learning_curves.svg"))
             for file in (self.recipe, self.manifest, self.history, self.quarantine, *others):
                 file.unlink(missing_ok=True)
+        for folder in (self.path / "checkpoints", self.model):
+            for left in folder.glob(".tmp*"):  # by a kill in the middle of safetensors' writing
+                left.unlink()
         if not self.recipe.exists():
             self._write(self.recipe, recipe.as_yaml())
 

@@ -151,6 +151,19 @@ def test_fresh_leaves_what_is_not_its_own(tmp_path: Path) -> None:
     ]
 
 
+def test_what_a_kill_left_half_written_goes_when_the_run_goes_on(tmp_path: Path) -> None:
+    train(tmp_path)
+    run = RunFolder(tmp_path / "run")
+    left = [run.model / ".tmpq28C61", run.last.with_name(".tmpAb3")]
+    for path in left:
+        path.touch()
+    from sensorium.recipe import read_recipe
+
+    run.start(read_recipe(run.recipe), fresh=False)
+    assert not any(path.exists() for path in left)
+    assert run.last.exists()
+
+
 def test_silence_is_silent(capsys: pytest.CaptureFixture[str]) -> None:
     reporter = Silent()
     reporter.say("a")
