@@ -90,7 +90,9 @@ def _quotients(base: Sequence[Cost], own: Sequence[Cost]) -> list[Cost]:
 
 def parser(description: str, repeats: int) -> argparse.ArgumentParser:
     """The options that every benchmark has."""
-    options = argparse.ArgumentParser(description=description)
+    options = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     options.add_argument("--repeats", type=int, default=repeats, help="rounds over all variants")
     options.add_argument(
         "--smoke", action="store_true", help="tiny, to see that it runs; figures mean nothing"

@@ -10,7 +10,6 @@ reference is the best single input where single inputs are asked, else the first
 
 from __future__ import annotations
 
-import argparse
 import functools
 import multiprocessing
 import os
@@ -92,7 +91,6 @@ class Job(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains every variant of every question in each round."""
     options = parser(__doc__ or "", repeats=5)
-    options.formatter_class = argparse.RawDescriptionHelpFormatter
     options.add_argument("--only", choices=QUESTIONS, nargs="*", default=list(QUESTIONS), help="questions")
     options.add_argument("--processes", type=int, default=os.cpu_count() or 1, help="trainings side by side")
     chosen = options.parse_args(arguments)

@@ -11,7 +11,6 @@ given. Each ladder is one `sensorium train`; the model that it keeps then answer
 
 from __future__ import annotations
 
-import argparse
 import csv
 import json
 import sys
@@ -76,7 +75,6 @@ class Climbed(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Climbs every ladder whose table is there."""
     options = parser(__doc__ or "", repeats=1)
-    options.formatter_class = argparse.RawDescriptionHelpFormatter
     options.add_argument("--minutes", type=float, default=10.0, help="of each ladder")
     options.add_argument("--threads", type=int, default=2, help="threads of arithmetic")
     chosen = options.parse_args(arguments)

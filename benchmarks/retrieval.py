@@ -10,7 +10,6 @@ seeds; those of differences are paired. The regression has no seed: it is the sa
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 import time
@@ -67,7 +66,6 @@ class Found(NamedTuple):
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains once a seed, and measures each model."""
     options = parser(__doc__ or "", repeats=5)
-    options.formatter_class = argparse.RawDescriptionHelpFormatter
     options.add_argument("--threads", type=int, default=2, help="threads of arithmetic while it trains")
     chosen = options.parse_args(arguments)
     began = circumstances()

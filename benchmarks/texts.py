@@ -11,7 +11,6 @@ python -m examples.questions.build
 
 from __future__ import annotations
 
-import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -75,7 +74,6 @@ TEXTS = {
 def main(arguments: Sequence[str] | None = None) -> None:
     """Trains what is asked for, and keeps the earlier figures of the others."""
     options = parser(__doc__ or "", repeats=1)
-    options.formatter_class = argparse.RawDescriptionHelpFormatter
     options.add_argument("--only", choices=TEXTS, nargs="*", default=None, help="examples")
     chosen = options.parse_args(arguments)
     began = circumstances()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Collection, Iterator, Mapping
@@ -33,6 +32,7 @@ from sensorium.fusion import FUSIONS
 from sensorium.heads import HEADS
 from sensorium.recipe import Input, Recipe, parse_recipe
 from sensorium.undrawn import Undrawn
+from sensorium.weights.digest import sha256_of
 from sensorium.yaml_file import read_yaml
 
 FORMAT = 1
@@ -219,10 +219,13 @@ def save_model(
     targets: Mapping[str, Column],
     state: Mapping[str, Tensor],
     about: Mapping[str, Any],
-) -> None:
+) -> str:
     """Writes weights (safetensors), recipe (YAML), fitted columns and `about` (JSON); never a pickle.
 
     Frozen backbones, which are no part of the state, are kept as the files that they came in.
+
+    Returns:
+        The sha256 of the weights, by which `load_model` knows them.
 
     Raises:
         SensoriumError: when the folder cannot be written.
@@ -245,17 +248,14 @@ def save_model(
             own: Any = columns[name]
             keep_weights(own.checkpoint, folder)
         save_file(weights, folder / "model.safetensors")
-        said = {"format": FORMAT, "weights_sha256": _sha256(folder / "model.safetensors"), **about}
+        digest = sha256_of(folder / "model.safetensors")
+        said = {"format": FORMAT, "weights_sha256": digest, **about}
         texts["model.json"] = json.dumps(said, indent=2, ensure_ascii=False)
         for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except (OSError, SafetensorError) as error:
         raise SensoriumError(f"{folder}: the model cannot be written ({error})") from None
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digest
 
 
 def _apart(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -284,7 +284,7 @@ def load_model(folder: Path) -> tuple[Recipe, dict[str, Column], dict[str, Colum
         content = read_yaml(folder / "recipe.yaml")
         fitted = json.loads((folder / "columns.json").read_text(encoding="utf-8"))
         about = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        weights_digest = _sha256(folder / "model.safetensors")
+        weights_digest = sha256_of(folder / "model.safetensors")
         weights = load_file(folder / "model.safetensors")
     except FileNotFoundError as error:
         if (folder / "checkpoints").is_dir() or (folder / "steps").is_dir():

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from sensorium.data.column import Array
 from sensorium.data.from_checkpoint import FromCheckpoint
+from sensorium.data.pretrained_text import tokenizer_of
 from sensorium.data.text import CHARACTERS_PER_TOKEN, TextColumn, TextConfig, as_text
 from sensorium.errors import RecipeError, WeightsError
 from sensorium.weights import Checkpoint, find, refuse_other_modality
@@ -102,14 +103,4 @@ class WhisperTextColumn(FromCheckpoint, TextColumn):
 
     @cached_property
     def _tokenizer_of_weights(self) -> Tokenizer:
-        checkpoint = self.checkpoint
-        if not checkpoint.tokenizer:
-            raise WeightsError(f"{checkpoint.name}: tokenizer.json is missing, so nothing can be written")
-        try:
-            return Tokenizer.from_str(checkpoint.tokenizer)
-        except Exception as error:
-            if type(error) is not Exception:  # the library raises the bare class, and nothing narrower
-                raise
-            raise WeightsError(
-                f"{checkpoint.name}: tokenizer.json is damaged ({error}); fetch the checkpoint again"
-            ) from None
+        return tokenizer_of(self.checkpoint)

@@ -20,7 +20,14 @@ from sensorium.decoders.losses import mean_of_rows, token_losses
 from sensorium.decoders.projectors import Projector
 from sensorium.decoders.prompt import Piece, laid_out, named_inputs, pieces, with_inputs
 from sensorium.decoders.writing import WritingConfig, Written, write
-from sensorium.encoders.pretrained.config import PretrainedConfig
+from sensorium.encoders.pretrained.config import (
+    Alpha,
+    LayerDecay,
+    LearningRate,
+    LoraDropout,
+    PretrainedConfig,
+    Rank,
+)
 from sensorium.encoders.pretrained.tune import begin_tuning, keep_less, learning_rates
 
 _MANNERS = re.compile(r"projector|lora|last-[1-9]\d*|full")
@@ -52,21 +59,11 @@ class CausalDecoderConfig(DecoderConfig):
         description="projector: the weights stay as they are; lora: low-rank updates of attention; last-N, "
         "such as last-2: the last N blocks; full: all; the projector learns with each",
     )
-    lr: float | None = Field(
-        None,
-        gt=0,
-        description="peak learning rate of the pretrained weights that are tuned; default: 0.2 (lora), 0.05 "
-        "(last-N) or 0.02 (full) of the optimizer's default",
-    )
-    layer_decay: float = Field(
-        0.9,
-        gt=0,
-        le=1,
-        description="last-N and full: factor of the learning rate from a block to the one below",
-    )
-    rank: int = Field(8, ge=1, description="lora: of each update")
-    alpha: float = Field(16.0, gt=0, description="lora: updates are multiplied by alpha / rank")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora: of what enters the updates")
+    lr: LearningRate = None
+    layer_decay: LayerDecay = 0.9
+    rank: Rank = 8
+    alpha: Alpha = 16.0
+    lora_dropout: LoraDropout = 0.0
     gradient_checkpointing: bool = Field(
         False, description="compute activations of the language model twice, to keep less in memory"
     )

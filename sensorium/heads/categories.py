@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import torch
 from pydantic import Field
@@ -49,8 +49,8 @@ class CategoriesHead(Head):
     """
 
     Config = CategoriesHeadConfig
-    metric: ClassVar[str] = "mean_average_precision"
-    metric_goal: ClassVar[Literal["max", "min"]] = "max"
+    metric: str = "mean_average_precision"
+    metric_goal: Literal["max", "min"] = "max"
     weights: Tensor
 
     @classmethod

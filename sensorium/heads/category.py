@@ -57,8 +57,8 @@ class CategoryHead(Head):
     """
 
     Config = CategoryHeadConfig
-    metric: ClassVar[str] = "accuracy"
-    metric_goal: ClassVar[Literal["max", "min"]] = "max"
+    metric: str = "accuracy"
+    metric_goal: Literal["max", "min"] = "max"
     set_columns: ClassVar[tuple[str, ...]] = ("set", "abstain")
     weights: Tensor
 

@@ -49,9 +49,9 @@ class Head(nn.Module, ABC):
     """
 
     Config: ClassVar[type[HeadConfig]]
-    metric: ClassVar[str]
+    metric: str
     """The main metric, a key of what `metrics` gives; NaN where it is undefined."""
-    metric_goal: ClassVar[Literal["max", "min"]]
+    metric_goal: Literal["max", "min"]
     set_columns: ClassVar[tuple[str, ...]] = ()
     """What `sets` gives; nothing where an output has no conformal sets."""
     couples_rows: ClassVar[bool] = False

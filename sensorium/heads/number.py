@@ -68,8 +68,8 @@ class NumberHead(Head):
     """
 
     Config = NumberHeadConfig
-    metric: ClassVar[str] = "mae"
-    metric_goal: ClassVar[Literal["max", "min"]] = "min"
+    metric: str = "mae"
+    metric_goal: Literal["max", "min"] = "min"
     set_columns: ClassVar[tuple[str, ...]] = ("low", "high")
     levels: Tensor
 

@@ -86,8 +86,8 @@ class SimilarityHead(Head):
     """
 
     Config = SimilarityHeadConfig
-    metric: ClassVar[str] = "recall_at_10"
-    metric_goal: ClassVar[Literal["max", "min"]] = "max"
+    metric: str = "recall_at_10"
+    metric_goal: Literal["max", "min"] = "max"
     couples_rows: ClassVar[bool] = True
 
     @classmethod

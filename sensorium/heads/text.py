@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
@@ -63,8 +63,8 @@ class TextHead(Head):
     """
 
     Config = TextHeadConfig
-    metric: ClassVar[str] = "chrf"
-    metric_goal: ClassVar[Literal["max", "min"]] = "max"
+    metric: str = "chrf"
+    metric_goal: Literal["max", "min"] = "max"
 
     @classmethod
     def target(cls, config: TextHeadConfig) -> Column:
@@ -76,7 +76,7 @@ class TextHead(Head):
         self.config = config
         self.column: Any = column
         self.decoder = DECODERS[config.decoder.kind](config.decoder, column, dim, width)
-        self.metric, self.metric_goal = config.metric, GOALS[config.metric]  # type: ignore[misc]
+        self.metric, self.metric_goal = config.metric, GOALS[config.metric]
 
     def loss(self, fused: Fused, target: Raw) -> Tensor:
         """`(B,)` float32, mean over the tokens of a row's text."""

@@ -26,7 +26,7 @@ from sensorium.training.manifest import describe_run, differences
 from sensorium.training.memory import MemoryBudget, measure_step
 from sensorium.training.metric import check_stop_metric, higher_is_better, measure, stop_metric
 from sensorium.training.progress import Reporter, open_board
-from sensorium.training.run import RunFolder, file_digest, software
+from sensorium.training.run import RunFolder, software
 from sensorium.training.sampling import Sampler
 from sensorium.training.state import TrainingState, threads
 from sensorium.training.step import Stepper
@@ -338,7 +338,7 @@ class Trainer:
         weights, best = load_checkpoint(self.folder.best)
         load_trained_state(self.state.candidate, weights)  # training is over, and needs the last ones no more
         loader = self.prepared.loader
-        save_model(
+        digest = save_model(
             self.folder.model,
             self.prepared.recipe,
             {name: bound.column for name, bound in loader.inputs.items()},
@@ -348,7 +348,6 @@ class Trainer:
         )
         self._calibrate()
         self.folder.write_quarantine(loader.quarantine.cells())
-        digest = file_digest(self.folder.model / "model.safetensors")
         self._write_manifest("finished", ended_by=str(reason), weights_sha256=digest)
         return self.folder.model
 

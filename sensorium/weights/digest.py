@@ -21,11 +21,17 @@ def file_digest(path: Path) -> str:
     path = path.resolve()
     status = path.stat()
 
-    def find() -> str:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+    return remembered(f"{path}\n{status.st_size}\n{status.st_mtime_ns}", lambda: sha256_of(path))
 
-    return remembered(f"{path}\n{status.st_size}\n{status.st_mtime_ns}", find)
+
+def sha256_of(path: Path) -> str:
+    """The sha256 of a file as it is now, hexadecimal.
+
+    Raises:
+        OSError: when the file cannot be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def remembered(name: str, find: Callable[[], str]) -> str:

@@ -3,13 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from sensorium.config import Config
 
 _MANNERS = re.compile(r"frozen|head|lora|last-[1-9]\d*|full|auto")
+
+
+# What every configuration says of how weights are tuned.
+LearningRate = Annotated[
+    float | None,
+    Field(
+        gt=0,
+        description="peak learning rate of the pretrained weights that are tuned; default: 0.2 (lora), 0.05 "
+        "(last-N) or 0.02 (full) of the optimizer's default, which for adamw is 2e-4, 5e-5 and 2e-5",
+    ),
+]
+LayerDecay = Annotated[
+    float,
+    Field(
+        gt=0, le=1, description="last-N and full: factor of the learning rate from a block to the one below"
+    ),
+]
+Rank = Annotated[int, Field(ge=1, description="lora: of each update")]
+Alpha = Annotated[float, Field(gt=0, description="lora: updates are multiplied by alpha / rank")]
+LoraDropout = Annotated[float, Field(ge=0, lt=1, description="lora: of what enters the updates")]
 
 
 class PretrainedConfig(Config):
@@ -23,21 +43,11 @@ class PretrainedConfig(Config):
         "layer after them; lora: low-rank updates of attention; last-N, such as last-2: the last N blocks; "
         "full: all; auto: frozen, head, lora and full in turn, while validation gains beyond noise",
     )
-    lr: float | None = Field(
-        None,
-        gt=0,
-        description="peak learning rate of the pretrained weights that are tuned; default: 0.2 (lora), 0.05 "
-        "(last-N) or 0.02 (full) of the optimizer's default, which for adamw is 2e-4, 5e-5 and 2e-5",
-    )
-    layer_decay: float = Field(
-        0.9,
-        gt=0,
-        le=1,
-        description="last-N and full: factor of the learning rate from a block to the one below",
-    )
-    rank: int = Field(8, ge=1, description="lora: of each update")
-    alpha: float = Field(16.0, gt=0, description="lora: updates are multiplied by alpha / rank")
-    lora_dropout: float = Field(0.0, ge=0, lt=1, description="lora: of what enters the updates")
+    lr: LearningRate = None
+    layer_decay: LayerDecay = 0.9
+    rank: Rank = 8
+    alpha: Alpha = 16.0
+    lora_dropout: LoraDropout = 0.0
     adapter: int = Field(64, ge=1, description="head: width of the layer")
     gradient_checkpointing: bool = Field(
         False, description="compute activations of tuned blocks twice, to keep less in memory"
